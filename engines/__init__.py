@@ -1,0 +1,1 @@
+"""What answers: one engine kind a file, one contract (``engines.base``)."""

@@ -1,0 +1,1 @@
+"""The front door: routes, errors, relay, model registry, configuration, CLI, metrics."""

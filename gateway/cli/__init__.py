@@ -1,0 +1,1 @@
+"""The ``raygate`` command, one file a noun."""
