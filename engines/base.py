@@ -32,14 +32,14 @@ import hmac
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
-from ray.serve import Application
+from ray.serve import Application, Deployment
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -60,7 +60,7 @@ class EngineSettings(BaseModel):
 
     Attributes:
         model: the name that clients put in ``model``.
-        source: where the weights come from: ``embedded:NAME``, a folder, or a hub id. Engines without weights take none.
+        source: where the weights come from: ``embedded:NAME``, a folder, or a hub id; none for engines without weights.
         engine_args: the engine's own settings, handed to it as they are.
         home: the folder that holds the internal token and the converted models.
     """
@@ -101,10 +101,10 @@ class Engine(ABC):
     def load(self) -> Load:
         """Return the replica's own count of requests, from the engine's scheduler where it has one."""
 
-    async def check_health(self) -> None:
+    async def check_health(self) -> None:  # noqa: B027 - healthy unless an engine knows better
         """Raise when the engine can no longer answer: Serve then replaces the replica."""
 
-    async def stop(self) -> None:
+    async def stop(self) -> None:  # noqa: B027 - most engines end with their process
         """Free what ``start`` took: processes, threads, memory. Called once, at most some seconds before the end."""
 
 
@@ -158,6 +158,7 @@ class InternalOnly:
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass it on."""
         if scope["type"] == "http":
             shown = next((value for name, value in scope["headers"] if name == TOKEN_HEADER), b"")
             if not hmac.compare_digest(shown, self._token):
@@ -176,7 +177,7 @@ class InternalOnly:
 class EngineReplica:
     """The Serve replica around one engine: starts it, guards it, and speaks for it over a handle as well."""
 
-    async def __init__(self, engine: type[Engine], settings: EngineSettings) -> None:
+    async def __init__(self, engine: type[Engine], settings: EngineSettings) -> None:  # type: ignore[misc]  # Serve awaits it
         self._engine = engine(settings)
         try:
             guarded = await self._engine.start()
@@ -189,6 +190,7 @@ class EngineReplica:
         return self._asgi
 
     async def check_health(self) -> None:
+        """Tell Serve, which asks periodically, whether this replica still answers."""
         await self._engine.check_health()
 
     async def __del__(self) -> None:
@@ -198,7 +200,7 @@ class EngineReplica:
 
     async def call(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
-    ) -> AsyncIterator[tuple[int, dict[str, str]] | bytes]:
+    ) -> AsyncGenerator[tuple[int, dict[str, str]] | bytes, None]:
         """Answer one request over a Serve handle, for clusters where the replica's own port cannot be reached.
 
         Yields:
@@ -211,7 +213,7 @@ class EngineReplica:
 
 async def call_asgi(
     app: ASGIApp, method: str, path: str, headers: Mapping[str, str], body: bytes
-) -> AsyncIterator[tuple[int, dict[str, str]] | bytes]:
+) -> AsyncGenerator[tuple[int, dict[str, str]] | bytes, None]:
     """Run one request through an ASGI app in this process; yields ``(status, headers)``, then body chunks.
 
     Closing the generator cancels the app's task, as a broken connection would.
@@ -273,4 +275,5 @@ def application(engine: type[Engine], args: dict[str, Any]) -> Application:
     Raises:
         pydantic.ValidationError: when ``args`` has a missing, unknown or ill-typed field.
     """
-    return EngineReplica.bind(engine, EngineSettings.model_validate(args))
+    replica: Deployment = EngineReplica
+    return replica.bind(engine, EngineSettings.model_validate(args))

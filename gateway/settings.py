@@ -1,0 +1,101 @@
+"""What a gateway replica is told: the ``args`` of its Serve application.
+
+``raygate config FILE --serve`` writes them from the YAML of ``gateway.config``; a hand-written Serve config may
+write them itself.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engines.base import default_home
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
+"""What a model may be called: a name that survives URLs, logs and metrics as it is."""
+
+
+def application_name(model: str) -> str:
+    """Return the name of the Serve application that runs ``model``; Serve writes log files by it, so no slash."""
+    return "model-" + model.replace("/", "--")
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelEntry(_Frozen):
+    """A model that an engine of this cluster serves.
+
+    Attributes:
+        name: what clients put in ``model``.
+        engine: the kind of engine, for metrics and the ledger.
+        owned_by: shown in ``/v1/models``.
+    """
+
+    name: str = Field(pattern=NAME_PATTERN)
+    engine: str
+    owned_by: str = "raygate"
+
+    @property
+    def application(self) -> str:
+        """The Serve application that runs the model."""
+        return application_name(self.name)
+
+
+class WeightedModel(_Frozen):
+    """One of the models that share an alias's traffic, in proportion to their weights."""
+
+    model: str
+    weight: int = Field(default=100, ge=1, le=1_000_000)
+
+
+class AliasEntry(_Frozen):
+    """A name that stands for other models: weights for canaries, order for fallback.
+
+    Attributes:
+        name: what clients put in ``model``.
+        route: the models among which each request is drawn by weight.
+        fallback: models tried in order when the drawn one cannot answer, before the first byte.
+    """
+
+    name: str = Field(pattern=NAME_PATTERN)
+    route: list[WeightedModel] = Field(min_length=1)
+    fallback: list[str] = Field(default_factory=list)
+
+
+class Bounds(_Frozen):
+    """Limits on everything that comes from outside. Sizes in bytes, times in seconds."""
+
+    max_body_bytes: int = Field(default=10 * 2**20, ge=1024)
+    max_json_depth: int = Field(default=64, ge=4, le=512)
+    max_messages: int = Field(default=2048, ge=1)
+    max_choices: int = Field(default=128, ge=1)
+    max_stop_bytes: int = Field(default=1024, ge=1)
+    max_tools: int = Field(default=128, ge=1)
+    max_schema_bytes: int = Field(default=64 * 2**10, ge=256)
+    max_concurrent_requests: int = Field(default=4096, ge=1)
+    body_timeout_s: float = Field(default=60, gt=0)
+    queue_timeout_s: float = Field(default=30, gt=0)
+    request_timeout_s: float = Field(default=600, gt=0)
+
+
+class GatewaySettings(_Frozen):
+    """Everything a gateway replica needs to know.
+
+    Attributes:
+        models: the models of this cluster.
+        aliases: further names, each standing for one or several models.
+        default_model: what a request without ``model`` asks for; ``None`` makes such a request a 400.
+        bounds: limits on what comes from outside.
+        keep_alive_s: a comment is sent on a silent stream this often; 0 turns it off.
+        home: the folder of the database and the internal token.
+        database_url: SQLAlchemy URL of the key store; ``None`` means SQLite in ``home``.
+    """
+
+    models: list[ModelEntry] = Field(min_length=1)
+    aliases: list[AliasEntry] = Field(default_factory=list)
+    default_model: str | None = None
+    bounds: Bounds = Field(default_factory=Bounds)
+    keep_alive_s: float = Field(default=15, ge=0)
+    home: Path = Field(default_factory=default_home)
+    database_url: str | None = None
