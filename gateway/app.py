@@ -1,0 +1,71 @@
+"""The FastAPI app and its Serve deployment: the list of routes, nothing else."""
+
+import contextlib
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from ray import serve
+from ray.serve import Application, Deployment
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from gateway.envelope import Envelope
+from gateway.logs import configure_logs
+from gateway.routes import chat
+from gateway.routes.health import health_router
+from gateway.routes.models import models_router
+from gateway.services import Services, open_services
+from gateway.settings import GatewaySettings
+
+
+class Api(FastAPI):
+    """FastAPI with one layer of ours around its router in place of Starlette's error layers."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the app that FastAPI calls."""
+        return Envelope(AsyncExitStackMiddleware(self.router))
+
+
+def create_app(services: Services) -> Api:
+    """Return the front door."""
+    app = Api(title="Raygate", version="0.1.0", docs_url=None, redoc_url=None)
+    app.router.redirect_slashes = False
+    app.router.routes.append(Route(chat.PATH, chat.Chat(services), methods=["POST"]))
+    app.include_router(models_router(services))
+    app.include_router(health_router(services))
+    return app
+
+
+@serve.deployment(name="gateway")
+@serve.ingress()
+class Gateway:
+    """A gateway replica; any number of them answer side by side."""
+
+    async def __init__(self, settings: GatewaySettings) -> None:  # type: ignore[misc]  # Serve awaits it
+        configure_logs()
+        self._stack = contextlib.AsyncExitStack()
+        replica = serve.get_replica_context().replica_id.unique_id
+        services = await self._stack.enter_async_context(open_services(settings, replica))
+        self._asgi = create_app(services)
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        return self._asgi
+
+    async def __del__(self) -> None:
+        # Serve's hook for the end of a replica; it awaits it.
+        if hasattr(self, "_stack"):
+            await self._stack.aclose()
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Return the gateway's Serve application.
+
+    Args:
+        args: the application's ``args`` in a Serve config file, as :class:`GatewaySettings` describes them.
+
+    Raises:
+        pydantic.ValidationError: when ``args`` has a missing, unknown or ill-typed field.
+    """
+    gateway: Deployment = Gateway
+    return gateway.bind(GatewaySettings.model_validate(args))

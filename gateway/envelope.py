@@ -1,0 +1,77 @@
+"""The outermost layer: every exchange begins and ends here.
+
+It gives each exchange its id and its headers, turns every exception into the error contract, and writes one log line.
+"""
+
+import asyncio
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway import errors
+from gateway.body import ClientGone
+from gateway.exchange import Exchange, Response
+
+CLIENT_GONE = 499
+"""For the log alone (nginx's number): the client left before its answer."""
+
+log = structlog.get_logger("raygate.access")
+
+
+class Envelope:
+    """Wraps an ASGI app; inner apps find ``scope["raygate.exchange"]`` and may raise :class:`errors.ApiError`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one exchange."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = scope["raygate.exchange"] = Exchange.begin(scope)
+        response = Response(exchange, send)
+        status = 0
+        try:
+            await self._app(scope, receive, response)
+        except (ClientGone, asyncio.CancelledError) as gone:
+            status = CLIENT_GONE
+            if isinstance(gone, asyncio.CancelledError):
+                raise
+        except errors.ApiError as error:
+            await _answer(response, error)
+        except HTTPException as error:
+            await _answer(response, _from_router(error, scope))
+        except Exception as error:
+            # The traceback goes to the log without the values of local variables: they hold prompts.
+            log.exception("request failed", request_id=exchange.request_id, error=type(error).__name__)
+            await _answer(response, errors.internal())
+        finally:
+            _log(scope, exchange, status or response.status)
+
+
+async def _answer(response: Response, error: errors.ApiError) -> None:
+    if response.status:
+        await response.end(error.event())
+    else:
+        await response.json(error.status, error.body(), error.headers)
+
+
+def _from_router(error: HTTPException, scope: Scope) -> errors.ApiError:
+    if error.status_code == 405:
+        return errors.method_not_allowed((error.headers or {}).get("Allow", ""))
+    return errors.unknown_route(scope["method"])
+
+
+def _log(scope: Scope, exchange: Exchange, status: int) -> None:
+    log.info(
+        "request",
+        request_id=exchange.request_id,
+        client_request_id=exchange.client_request_id,
+        method=scope["method"],
+        route=scope.get("raygate.route", "unknown"),
+        status=status,
+        ms=round(exchange.elapsed_s() * 1000, 1),
+        **scope.get("raygate.facts", {}),
+    )

@@ -1,0 +1,212 @@
+"""Every error that can leave, in one table.
+
+=======  ==========================  ===========================  ==========================================
+status   type                        code                         made by
+=======  ==========================  ===========================  ==========================================
+400      invalid_request_error       invalid_json                 :func:`invalid_json`
+400      invalid_request_error       missing_required_parameter   :func:`missing_parameter`
+400      invalid_request_error       invalid_value                :func:`invalid_value`
+400      invalid_request_error       null                         :func:`body_too_slow`
+400      invalid_request_error       unsupported_parameter        the engines
+400      invalid_request_error       context_length_exceeded      :func:`from_engine`
+401      invalid_request_error       invalid_api_key, null        :func:`unauthenticated`
+403      invalid_request_error       permission_denied            :func:`permission_denied`
+404      invalid_request_error       model_not_found              :func:`model_not_found`
+404      invalid_request_error       null                         :func:`unknown_route`
+405      invalid_request_error       null                         :func:`method_not_allowed`
+413      invalid_request_error       request_too_large            :func:`too_large`
+415      invalid_request_error       null                         :func:`unsupported_media_type`
+500      server_error                internal_error               :func:`internal`
+503      service_unavailable_error   server_is_overloaded         :func:`overloaded`
+503      service_unavailable_error   model_loading                :func:`model_loading`
+504      server_error                timeout                      :func:`timeout`
+=======  ==========================  ===========================  ==========================================
+
+No message repeats what the client sent, but for the name of a parameter.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+MESSAGE_LIMIT = 600
+"""Characters; an engine's validation error once repeated a 4 KB body into 23 MB."""
+
+
+class ApiError(Exception):
+    """An answer other than success; becomes ``{"error": {message, type, param, code}}``."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        type: str = "invalid_request_error",  # noqa: A002 - the API's own word
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message[:MESSAGE_LIMIT]
+        self.type = type
+        self.code = code
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def body(self) -> bytes:
+        """Return the JSON body, which is also the data of an error event."""
+        fields = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return orjson.dumps({"error": fields})
+
+    def event(self) -> bytes:
+        """Return the error as the end of a stream whose status has already left."""
+        return b"data: " + self.body() + b"\n\ndata: [DONE]\n\n"
+
+
+def invalid_json() -> ApiError:
+    """The body does not parse."""
+    message = "We could not parse the JSON body of your request. The request body must be valid UTF-8 encoded JSON."
+    return ApiError(400, message, code="invalid_json")
+
+
+def invalid_value(param: str | None, message: str) -> ApiError:
+    """A field is there, and wrong."""
+    return ApiError(400, message, code="invalid_value", param=param)
+
+
+def missing_parameter(param: str) -> ApiError:
+    """A field is not there."""
+    return ApiError(400, f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
+
+
+def unauthenticated(*, missing: bool) -> ApiError:
+    """No key, or one that does not hold: unknown, revoked and expired keys look the same."""
+    message = (
+        "You didn't provide an API key. Send it in the Authorization header: 'Authorization: Bearer YOUR_KEY'."
+        if missing
+        else "Incorrect API key provided. Ask your administrator for a key, or run 'raygate keys create'."
+    )
+    code = None if missing else "invalid_api_key"
+    return ApiError(401, message, code=code, headers={"www-authenticate": "Bearer"})
+
+
+def permission_denied(scope: str) -> ApiError:
+    """The key holds, but not for this."""
+    return ApiError(403, f"This API key does not have the scope '{scope}'.", code="permission_denied")
+
+
+def model_not_found() -> ApiError:
+    """No such model, or none that this key may see."""
+    message = "The model does not exist or you do not have access to it. GET /v1/models lists the models you can use."
+    return ApiError(404, message, code="model_not_found", param="model")
+
+
+def unknown_route(method: str) -> ApiError:
+    """Nothing answers at this path."""
+    return ApiError(404, f"Unknown request URL for method {method}. Check the URL for typos.")
+
+
+def method_not_allowed(allowed: str) -> ApiError:
+    """The path exists, for other methods."""
+    return ApiError(405, f"Not allowed to use this method here. Allowed: {allowed}.", headers={"allow": allowed})
+
+
+def body_too_slow(limit_s: float) -> ApiError:
+    """The client did not finish sending its body. Not 408, which the SDK would send again."""
+    message = f"The request body did not arrive within {limit_s:g} seconds."
+    return ApiError(400, message, headers={"connection": "close"})
+
+
+def too_large(limit: int) -> ApiError:
+    """The body is over the bound; decided before it is read to the end."""
+    message = f"The request body is larger than the limit of {limit} bytes."
+    return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
+
+
+def unsupported_media_type() -> ApiError:
+    """The body is not JSON by its own account."""
+    return ApiError(415, "Send the request body with 'Content-Type: application/json'.")
+
+
+def internal() -> ApiError:
+    """Something of ours broke; the log says what, under the request's id."""
+    message = "The server had an error while processing your request. Please quote x-request-id when you report it."
+    return ApiError(500, message, type="server_error", code="internal_error")
+
+
+def overloaded(message: str = "The server is currently overloaded. Please retry.") -> ApiError:
+    """No replica takes the request now."""
+    headers = {"retry-after": "1"}
+    return ApiError(503, message, type="service_unavailable_error", code="server_is_overloaded", headers=headers)
+
+
+def model_loading() -> ApiError:
+    """The model has no running replica at the moment."""
+    message = "The model is not ready: it is starting, or coming back. GET /readyz shows its state. Please retry."
+    headers = {"retry-after": "5"}
+    return ApiError(503, message, type="service_unavailable_error", code="model_loading", headers=headers)
+
+
+def timeout(limit_s: float) -> ApiError:
+    """The answer took too long; tokens may have been spent, so clients are told not to retry."""
+    message = f"The request took longer than {limit_s:g} seconds."
+    return ApiError(504, message, type="server_error", code="timeout", headers={"x-should-retry": "false"})
+
+
+def engine_lost() -> ApiError:
+    """The engine went away in the middle of an answer."""
+    message = "The model stopped before the answer was complete. Please retry."
+    return ApiError(500, message, type="server_error", code="internal_error")
+
+
+def from_validation(errors: Sequence[Any]) -> ApiError:
+    """Turn Pydantic's first finding into the API's error, without its copy of the input.
+
+    Args:
+        errors: what ``ValidationError.errors(include_input=False, include_url=False)`` returns.
+    """
+    first = errors[0]
+    # Pydantic names the branch of a union in the path ("content.str"); clients know only the fields.
+    path = [str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
+    param = ".".join(path) or None
+    if first["type"] == "missing":
+        return missing_parameter(param or "body")
+    where = f"Invalid value for '{param}'" if param else "Invalid request body"
+    return invalid_value(param, f"{where}: {first['msg']}.")
+
+
+def from_engine(status: int, body: bytes) -> ApiError:
+    """Mend an engine's own error: vLLM's codes are integers, its messages unbounded and full of input.
+
+    Args:
+        status: the engine's HTTP status, 400 or above.
+        body: the engine's body, in whatever shape.
+    """
+    fields = _error_fields(body)
+    message = fields.get("message")
+    if status >= 500 or not isinstance(message, str):
+        return overloaded() if status == 503 else engine_lost() if status >= 500 else ApiError(status, "Bad request.")
+    code = fields.get("code") if isinstance(fields.get("code"), str) else None
+    param = fields.get("param") if isinstance(fields.get("param"), str) else None
+    if "maximum context length" in message or "longer than the maximum model length" in message:
+        code, param = "context_length_exceeded", param or "messages"
+        if "(context_length_exceeded)" not in message:
+            # LangChain looks for the code in the text.
+            message = f"{message[: MESSAGE_LIMIT - 30]} (context_length_exceeded)"
+    elif "'input'" in message:
+        # The engine repeats what it was sent.
+        message = "The engine could not accept the request's fields."
+    if status == 422:
+        status = 400
+    return ApiError(status, message, code=code or ("invalid_value" if status == 400 else None), param=param)
+
+
+def _error_fields(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
+    return error if isinstance(error, dict) else {}

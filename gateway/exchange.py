@@ -1,0 +1,92 @@
+"""One HTTP exchange: its id, its clock, and what every response carries."""
+
+import re
+import time
+import uuid
+from dataclasses import dataclass
+
+from starlette.types import Message, Scope, Send
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_LOGGED_ID_LIMIT = 128
+
+API_VERSION = b"2020-10-01"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What is known of an exchange before anything is read from it.
+
+    Attributes:
+        request_id: the client's own ``x-request-id`` if it is fit to be one, else a new one.
+        client_request_id: ``X-Client-Request-Id`` as the client sent it, cleaned, for the log.
+        started_at: seconds of the monotonic clock.
+    """
+
+    request_id: str
+    client_request_id: str | None
+    started_at: float
+
+    @classmethod
+    def begin(cls, scope: Scope) -> "Exchange":
+        """Return the exchange that ``scope`` opens."""
+        offered = client = None
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                offered = value
+            elif name == b"x-client-request-id":
+                client = value[:_LOGGED_ID_LIMIT].decode("ascii", "replace")
+        fit = offered is not None and _REQUEST_ID.fullmatch(offered)
+        request_id = offered.decode() if fit and offered else f"req_{uuid.uuid4().hex}"
+        return cls(request_id, client, time.monotonic())
+
+    def elapsed_s(self) -> float:
+        """Return the seconds since the exchange began."""
+        return time.monotonic() - self.started_at
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that every response carries (WIRE.md C3)."""
+        return [
+            (b"x-request-id", self.request_id.encode()),
+            (b"openai-processing-ms", b"%d" % (self.elapsed_s() * 1000)),
+            (b"openai-version", API_VERSION),
+        ]
+
+
+@dataclass
+class Response:
+    """The way back to the client, which knows whether the status has left.
+
+    Attributes:
+        status: the HTTP status, 0 until it has left.
+    """
+
+    exchange: Exchange
+    send: Send
+    status: int = 0
+
+    async def __call__(self, message: Message) -> None:
+        """Send an ASGI message, with the exchange's headers on its start."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self.exchange.headers()]
+        await self.send(message)
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the status line and headers."""
+        await self({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def chunk(self, body: bytes) -> None:
+        """Send a part of the body."""
+        await self.send({"type": "http.response.body", "body": body, "more_body": True})
+
+    async def end(self, body: bytes = b"") -> None:
+        """Send the last part of the body."""
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def json(self, status: int, body: bytes, extra: dict[str, str] | None = None) -> None:
+        """Send a whole JSON response."""
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        headers += [(name.encode(), value.encode()) for name, value in (extra or {}).items()]
+        await self.start(status, headers)
+        await self.end(body)

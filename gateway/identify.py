@@ -1,0 +1,30 @@
+"""Who is asking: from the Authorization header to a key."""
+
+from starlette.types import Scope
+
+from auth.errors import Unauthenticated
+from auth.keys import INFERENCE, Key
+from gateway import errors
+from gateway.services import Services
+
+
+def identify(services: Services, scope: Scope, *, needs: str = INFERENCE) -> Key:
+    """Return the key that a request carries.
+
+    Args:
+        needs: the scope that the key must have.
+
+    Raises:
+        ApiError: 401 for no key or one that does not hold, 403 for a key without the scope.
+    """
+    shown = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(shown) > 1:
+        # Two proxies could each believe a different one.
+        raise errors.unauthenticated(missing=False)
+    try:
+        key = services.keys.identify(shown[0] if shown else None)
+    except Unauthenticated as refusal:
+        raise errors.unauthenticated(missing=refusal.missing) from None
+    if needs not in key.scopes:
+        raise errors.permission_denied(needs)
+    return key

@@ -1,0 +1,73 @@
+"""What Prometheus sees: figures by model, never by key or by content."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from engines.base import Load
+from gateway.relay import Usage
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+
+
+class Metrics:
+    """The figures of one gateway replica, in a registry of their own."""
+
+    def __init__(self, replica: str) -> None:
+        """Args: replica: this gateway replica's id; a label on each figure, since scrapes meet one replica each."""
+        self._replica = replica
+        self._registry = CollectorRegistry()
+        self._requests = self._counter("raygate_requests", "Requests answered, by HTTP status.", "status")
+        self._errors = self._counter("raygate_errors", "Requests that ended in an error, by its code.", "code")
+        self._prompt = self._counter("raygate_prompt_tokens", "Prompt tokens that engines counted.")
+        self._completion = self._counter("raygate_completion_tokens", "Completion tokens that engines counted.")
+        self._cached = self._counter("raygate_cached_tokens", "Prompt tokens found in an engine's prefix cache.")
+        self._first_token = self._histogram("raygate_time_to_first_token_seconds", "Arrival to the first event sent.")
+        self._duration = self._histogram("raygate_request_duration_seconds", "Arrival to the last byte sent.")
+        self._in_progress = self._gauge("raygate_requests_in_progress", "Requests inside this gateway replica.")
+        self._running = self._gauge("raygate_engine_requests_running", "Requests that engines generate for.")
+        self._queued = self._gauge("raygate_engine_requests_queued", "Requests that wait inside engines.")
+
+    def begin(self, model: str) -> None:
+        """Count a request that entered."""
+        self._in_progress.labels(self._replica, model).inc()
+
+    def end(
+        self,
+        model: str,
+        *,
+        status: int,
+        code: str | None,
+        usage: Usage | None,
+        first_token_s: float | None,
+        total_s: float,
+    ) -> None:
+        """Count a request that left, with what it used."""
+        labels = (self._replica, model)
+        self._in_progress.labels(*labels).dec()
+        self._requests.labels(*labels, str(status)).inc()
+        self._duration.labels(*labels).observe(total_s)
+        if status >= 400:
+            self._errors.labels(*labels, code or str(status)).inc()
+        if first_token_s is not None:
+            self._first_token.labels(*labels).observe(first_token_s)
+        if usage is not None:
+            self._prompt.labels(*labels).inc(usage.prompt_tokens)
+            self._completion.labels(*labels).inc(usage.completion_tokens)
+            self._cached.labels(*labels).inc(usage.cached_tokens)
+
+    def loads(self, model: str, loads: dict[str, Load]) -> None:
+        """Set the engines' own counts, summed over a model's replicas."""
+        self._running.labels(self._replica, model).set(sum(load.running for load in loads.values()))
+        self._queued.labels(self._replica, model).set(sum(load.waiting for load in loads.values()))
+
+    def exposition(self) -> bytes:
+        """Return the figures in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, ("replica", "model", *labels), registry=self._registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, ("replica", "model"), registry=self._registry)
+
+    def _histogram(self, name: str, text: str) -> Histogram:
+        return Histogram(name, text, ("replica", "model"), buckets=_SECONDS, registry=self._registry)

@@ -1,0 +1,115 @@
+"""Which models are ready, as Ray Serve's controller sees them."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+from ray import serve
+from ray.serve.schema import ApplicationStatusOverview, ServeStatus
+
+from gateway.settings import ModelEntry
+
+State = Literal["starting", "ready", "unhealthy", "failed"]
+
+REFRESH_S = 0.5
+
+_ROOT_CAUSE = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit)): (.+)$", re.MULTILINE)
+_DETAIL_LIMIT = 500
+
+log = structlog.get_logger("raygate.readiness")
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """The state of one model, with the reason when it is not ready."""
+
+    state: State
+    detail: str | None = None
+
+
+@contextlib.asynccontextmanager
+async def watch_models(models: Iterable[ModelEntry]) -> AsyncGenerator["Readiness", None]:
+    """Yield a picture of every model's state that a task keeps fresh."""
+    readiness = Readiness(models)
+    await readiness.refresh()
+    task = asyncio.create_task(readiness.keep_fresh(), name="readiness")
+    try:
+        yield readiness
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Readiness:
+    """A picture of every model's state, at most half a second old while ``keep_fresh`` runs."""
+
+    def __init__(self, models: Iterable[ModelEntry], status: Callable[[], ServeStatus] = serve.status) -> None:
+        """Args: models: those to watch; status: asks Ray Serve's controller, and may block."""
+        self._models = tuple(models)
+        self._status = status
+        self._states = {model.name: ModelState("starting") for model in self._models}
+
+    def of(self, model: str) -> ModelState:
+        """Return the state of one model."""
+        return self._states[model]
+
+    def all(self) -> dict[str, ModelState]:
+        """Return every model's state, in the order of the configuration."""
+        return dict(self._states)
+
+    async def keep_fresh(self) -> None:
+        """Refresh until cancelled."""
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                await self.refresh()
+            except Exception as error:  # the controller may be restarting: keep the last picture
+                log.warning("cannot read the state of the models", error=type(error).__name__)
+
+    async def refresh(self) -> None:
+        """Ask the controller once.
+
+        Raises:
+            Exception: whatever Ray raises when the controller does not answer.
+        """
+        status = await asyncio.to_thread(self._status)
+        for model in self._models:
+            before = self._states[model.name]
+            now = state_of(status.applications.get(model.application), before)
+            if now != before:
+                log.info("model state", model=model.name, state=now.state, detail=now.detail)
+            self._states[model.name] = now
+
+
+def state_of(application: ApplicationStatusOverview | None, before: ModelState) -> ModelState:
+    """Return a model's state from Serve's overview of its application.
+
+    A model with a running replica is ready, whatever its other replicas do; one that was ready and has none left is
+    unhealthy until it is back.
+    """
+    if application is None:
+        return ModelState("starting", "not deployed yet")
+    deployments = application.deployments.values()
+    if any(deployment.replica_states.get("RUNNING", 0) for deployment in deployments):
+        return ModelState("ready")
+    messages = [application.message, *(deployment.message for deployment in deployments)]
+    detail = root_cause("\n".join(message for message in messages if message))
+    if application.status == "DEPLOY_FAILED":
+        return ModelState("failed", detail)
+    state: State = "unhealthy" if before.state in ("ready", "unhealthy") else "starting"
+    return ModelState(state, detail)
+
+
+def root_cause(message: str) -> str | None:
+    """Return the last exception in Serve's message, which may hold whole tracebacks, as one short line."""
+    causes = _ROOT_CAUSE.findall(message)
+    if causes:
+        kind, text = causes[-1]
+        line = text if kind == "EngineStartError" else f"{kind}: {text}"
+    else:
+        line = message.strip().partition("\n")[0]
+    return line[:_DETAIL_LIMIT] or None

@@ -1,0 +1,235 @@
+"""From a model to the replica that answers: the only file that knows Ray Serve's private parts.
+
+Control goes through Ray Serve (its request router picks the replica), bytes over plain HTTP to that replica's own
+port. Where no such port exists, an ordinary streaming handle call carries them.
+
+The private parts, of the Ray version that pyproject.toml pins:
+
+* ``handle.choose_replica(_reserve=False)``: picks a replica without a call to it;
+* ``selection._replica.backend_http_endpoint``: the replica's own ``(host, port)``, or ``None``;
+* ``handle._router``: leads to the list of running replicas.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import aiohttp
+from ray import serve
+from ray.serve.exceptions import DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+from yarl import URL
+
+from engines.base import LOAD_PATH, TOKEN_HEADER, Load
+from gateway import errors
+
+ATTEMPTS = 3
+"""How many replicas are asked before the client is told that all are busy."""
+
+RETRY_PAUSE_S = 0.05
+
+DRAIN_S = 0.1
+"""How long the end of a body may lag behind its last event before the connection is given up."""
+
+
+class EngineLost(Exception):
+    """The connection to the engine broke in the middle of an answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An engine's answer whose status line has arrived.
+
+    Attributes:
+        status: the engine's HTTP status.
+        replica: the id of the replica that answers.
+        read: returns the next bytes of the body as they arrive, ``b""`` at its end; raises :class:`EngineLost` when
+            it breaks off.
+    """
+
+    status: int
+    replica: str
+    read: Callable[[], Awaitable[bytes]]
+
+    async def body(self) -> bytes:
+        """Return what is left of the body, whole."""
+        chunks = []
+        while chunk := await self.read():
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    replica_id: str
+    endpoint: tuple[str, int] | None
+
+
+@contextlib.asynccontextmanager
+async def open_replicas(token: str) -> AsyncGenerator["Replicas", None]:
+    """Yield the way to the engines; ``token`` is the cluster's internal token, which every engine wants to see."""
+    async with aiohttp.ClientSession(
+        # Engines close idle connections after 90 s: ours must be gone before.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=2),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+    ) as session:
+        yield Replicas(session, token)
+
+
+class Replicas:
+    """The engine replicas of the cluster, by application."""
+
+    def __init__(self, session: aiohttp.ClientSession, token: str) -> None:
+        """Args: session: its pool keeps connections to engines; token: the cluster's internal token."""
+        self._session = session
+        self._token = token
+        self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._in_flight: Counter[str] = Counter()
+
+    @contextlib.asynccontextmanager
+    async def ask(
+        self, application: str, path: str, headers: Mapping[str, str], body: bytes, *, patience_s: float
+    ) -> AsyncGenerator[Answer, None]:
+        """POST to one replica of an application; busy and dead replicas are passed over.
+
+        Args:
+            application: the Serve application of the model.
+            path: the engine's path, ``/v1/...``.
+            headers: sent along with the internal token.
+            body: JSON.
+            patience_s: how long to wait for a replica to exist.
+
+        Raises:
+            ApiError: 503, when no replica exists or all that were asked are busy.
+            EngineLost: while reading the answer.
+        """
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(RETRY_PAUSE_S)
+            chosen = await self._choose(application, patience_s)
+            self._in_flight[chosen.replica_id] += 1
+            try:
+                async with contextlib.AsyncExitStack() as stack:
+                    answer = await stack.enter_async_context(self._open(application, chosen, path, headers, body))
+                    if answer is not None:
+                        yield answer
+                        return
+            finally:
+                self._in_flight[chosen.replica_id] -= 1
+        raise errors.overloaded("Every replica of the model is busy. Please retry.")
+
+    async def loads(self, application: str) -> dict[str, Load]:
+        """Return each running replica's own count of requests, by replica id; silent replicas are left out."""
+        found = {str(replica.replica_id.unique_id): replica for replica in _running(self._handle(application))}
+        counts = await asyncio.gather(*(self._load(replica.backend_http_endpoint) for replica in found.values()))
+        return {name: load for name, load in zip(found, counts, strict=True) if load is not None}
+
+    async def _choose(self, application: str, patience_s: float) -> _Chosen:
+        try:
+            async with asyncio.timeout(patience_s):
+                first = await self._draw(application)
+                if not self._in_flight[first.replica_id]:
+                    return first
+                # Serve's router draws without asking replicas; our own counts make it a choice of the less busy of two.
+                second = await self._draw(application)
+        except (TimeoutError, DeploymentUnavailableError):
+            raise errors.model_loading() from None
+        return min(first, second, key=lambda chosen: self._in_flight[chosen.replica_id])
+
+    async def _draw(self, application: str) -> _Chosen:
+        async with self._handle(application).choose_replica(_reserve=False) as selection:
+            return _Chosen(selection.replica_id, selection._replica.backend_http_endpoint)
+
+    def _handle(self, application: str) -> DeploymentHandle[Any]:
+        if application not in self._handles:
+            self._handles[application] = serve.get_deployment_handle("engine", application, _check_exists=False)
+        return self._handles[application]
+
+    @contextlib.asynccontextmanager
+    async def _open(
+        self, application: str, chosen: _Chosen, path: str, headers: Mapping[str, str], body: bytes
+    ) -> AsyncGenerator[Answer | None, None]:
+        """Yield the replica's answer, or ``None`` when it is dead or takes no more."""
+        sent = {**headers, TOKEN_HEADER.decode(): self._token, "content-type": "application/json"}
+        if chosen.endpoint is None:
+            async with self._over_handle(application, chosen, path, sent, body) as answer:
+                yield answer
+            return
+        try:
+            response = await self._session.post(_url(*chosen.endpoint, path), data=body, headers=sent)
+        except aiohttp.ClientError:
+            yield None
+            return
+        try:
+            if response.status == 503 and not response.headers.get("content-type", "").startswith("application/json"):
+                # Serve's own back-pressure answers in plain text.
+                yield None
+            else:
+                yield Answer(response.status, chosen.replica_id, partial(_read, response))
+            await _drain(response)
+        finally:
+            # Closes the connection unless the body was read to its end: that is how the engine learns to stop.
+            response.close()
+
+    @contextlib.asynccontextmanager
+    async def _over_handle(
+        self, application: str, chosen: _Chosen, path: str, headers: Mapping[str, str], body: bytes
+    ) -> AsyncGenerator[Answer, None]:
+        parts = self._handle(application).options(stream=True).call.remote("POST", path, dict(headers), body)
+        try:
+            status, _ = await anext(parts)
+            yield Answer(status, chosen.replica_id, partial(_next_part, parts))
+        finally:
+            parts.cancel()
+
+    async def _load(self, endpoint: tuple[str, int] | None) -> Load | None:
+        if endpoint is None:
+            return None
+        headers = {TOKEN_HEADER.decode(): self._token}
+        try:
+            timeout = aiohttp.ClientTimeout(total=1)
+            async with self._session.get(_url(*endpoint, LOAD_PATH), headers=headers, timeout=timeout) as response:
+                return Load(**await response.json())
+        except (aiohttp.ClientError, TimeoutError, TypeError, ValueError):
+            return None
+
+
+@lru_cache(maxsize=4096)
+def _url(host: str, port: int, path: str) -> URL:
+    return URL.build(scheme="http", host=host, port=port, path=path)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    try:
+        return await response.content.readany()
+    except aiohttp.ClientError as error:
+        raise EngineLost from error
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Read the last bytes of a finished body, so that its connection can serve another request."""
+    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
+        async with asyncio.timeout(DRAIN_S):
+            while not response.content.at_eof():
+                await response.content.readany()
+
+
+async def _next_part(parts: AsyncIterator[bytes]) -> bytes:
+    try:
+        return await anext(parts, b"")
+    except Exception as error:  # Ray raises whatever ended the replica
+        raise EngineLost from error
+
+
+def _running(handle: DeploymentHandle[Any]) -> list[Any]:
+    """Return Serve's records of the running replicas that this process knows of."""
+    router = getattr(handle, "_router", None)
+    request_router = router._asyncio_router.request_router if router is not None else None
+    return list(request_router.curr_replicas.values()) if request_router is not None else []
