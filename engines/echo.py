@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
 import orjson
@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engines.base import Engine, EngineSettings, EngineStartError, Load, application, error_response
 
@@ -74,22 +74,20 @@ class EchoEngine(Engine):
 
     async def start(self) -> ASGIApp:
         """Return the app; there is nothing to load."""
-        return Starlette(routes=[Route("/v1/chat/completions", self._counted(self._chat), methods=["POST"])])
+        app = Starlette(routes=[Route("/v1/chat/completions", self._chat, methods=["POST"])])
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            self._running += 1
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._running -= 1
+
+        return counted
 
     def load(self) -> Load:
         """Return the count of answers in progress; an echo queues nothing."""
         return Load(running=self._running, waiting=0)
-
-    def _counted(self, answer: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            self._running += 1
-            try:
-                response = await answer(Request(scope, receive))
-                await response(scope, receive, send)
-            finally:
-                self._running -= 1
-
-        return app
 
     async def _chat(self, request: Request) -> Response:
         try:

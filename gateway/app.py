@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from gateway.envelope import Envelope
 from gateway.logs import configure_logs
-from gateway.routes import chat
+from gateway.routes.chat import Chat
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
 from gateway.services import Services, open_services
@@ -31,7 +31,7 @@ def create_app(services: Services) -> Api:
     """Return the front door."""
     app = Api(title="Raygate", version="0.1.0", docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False
-    app.router.routes.append(Route(chat.PATH, chat.Chat(services), methods=["POST"]))
+    app.router.routes.append(Route(Chat.path, Chat(services), methods=["POST"]))
     app.include_router(models_router(services))
     app.include_router(health_router(services))
     return app

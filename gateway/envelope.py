@@ -70,8 +70,14 @@ def _log(scope: Scope, exchange: Exchange, status: int) -> None:
         request_id=exchange.request_id,
         client_request_id=exchange.client_request_id,
         method=scope["method"],
-        route=scope.get("raygate.route", "unknown"),
+        route=_route(scope),
         status=status,
         ms=round(exchange.elapsed_s() * 1000, 1),
         **scope.get("raygate.facts", {}),
     )
+
+
+def _route(scope: Scope) -> str:
+    """Return the route's pattern, for the path itself may hold what a client wants to see logged."""
+    matched = scope.get("route") or scope.get("endpoint")
+    return getattr(matched, "path", "unknown")

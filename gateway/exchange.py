@@ -19,11 +19,13 @@ class Exchange:
 
     Attributes:
         request_id: the client's own ``x-request-id`` if it is fit to be one, else a new one.
+        echoed: whether Ray Serve, which gives every request an id, puts it on the response by itself.
         client_request_id: ``X-Client-Request-Id`` as the client sent it, cleaned, for the log.
         started_at: seconds of the monotonic clock.
     """
 
     request_id: str
+    echoed: bool
     client_request_id: str | None
     started_at: float
 
@@ -38,7 +40,7 @@ class Exchange:
                 client = value[:_LOGGED_ID_LIMIT].decode("ascii", "replace")
         fit = offered is not None and _REQUEST_ID.fullmatch(offered)
         request_id = offered.decode() if fit and offered else f"req_{uuid.uuid4().hex}"
-        return cls(request_id, client, time.monotonic())
+        return cls(request_id, offered is not None, client, time.monotonic())
 
     def elapsed_s(self) -> float:
         """Return the seconds since the exchange began."""
@@ -46,11 +48,10 @@ class Exchange:
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return the headers that every response carries (WIRE.md C3)."""
-        return [
-            (b"x-request-id", self.request_id.encode()),
-            (b"openai-processing-ms", b"%d" % (self.elapsed_s() * 1000)),
-            (b"openai-version", API_VERSION),
-        ]
+        headers = [(b"openai-processing-ms", b"%d" % (self.elapsed_s() * 1000)), (b"openai-version", API_VERSION)]
+        if not self.echoed:
+            headers.append((b"x-request-id", self.request_id.encode()))
+        return headers
 
 
 @dataclass

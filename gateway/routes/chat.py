@@ -10,11 +10,11 @@ from gateway.request import Call, generate
 from gateway.services import Services
 from gateway.settings import Bounds
 
-PATH = "/v1/chat/completions"
-
 
 class Chat:
     """A plain ASGI endpoint: FastAPI's dependency injection would cost more than all the rest of the way."""
+
+    path = "/v1/chat/completions"
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -27,4 +27,4 @@ class Chat:
 def _call(payload: dict[str, Any], bounds: Bounds) -> Call:
     body = parse_chat(payload, bounds)
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    return Call(PATH, body.model, bool(body.stream), include_usage, payload)
+    return Call(Chat.path, body.model, bool(body.stream), include_usage, payload)

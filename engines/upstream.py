@@ -1,0 +1,106 @@
+"""Any OpenAI-compatible server elsewhere: for fallback to a hosted model, or to govern access to one."""
+
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ray.serve import Application
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from engines.base import Engine, EngineSettings, EngineStartError, Load, application, error_response
+
+
+class UpstreamArgs(BaseModel):
+    """The ``engine_args`` of an upstream model.
+
+    Attributes:
+        base_url: the server's URL up to and with ``/v1``.
+        model: what that server calls the model; by default the model's own name.
+        api_key_env: the environment variable that holds the server's key.
+        connect_timeout_s: how long a connection may take.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = Field(pattern=r"^https?://[^\s]+$")
+    model: str | None = None
+    api_key_env: str | None = None
+    connect_timeout_s: float = Field(default=5, gt=0)
+
+
+class UpstreamEngine(Engine):
+    """Relays each request to the other server, under that server's name of the model."""
+
+    kind = "upstream"
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        try:
+            self._args = UpstreamArgs.model_validate(settings.engine_args)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise EngineStartError(f"engine_args.{first['loc'][0]}: {first['msg']}") from None
+        self._session: aiohttp.ClientSession | None = None
+        self._running = 0
+
+    async def start(self) -> ASGIApp:
+        """Open the connection pool and return the app."""
+        headers = {"content-type": "application/json"}
+        if name := self._args.api_key_env:
+            key = os.environ.get(name)
+            if not key:
+                raise EngineStartError(f"engine_args.api_key_env: the environment variable {name} is not set")
+            headers["authorization"] = f"Bearer {key}"
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._args.connect_timeout_s)
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector)
+        return Starlette(routes=[Route("/v1/{path:path}", self._relay, methods=["POST"])])
+
+    def load(self) -> Load:
+        """Return the requests that the other server works on for us."""
+        return Load(running=self._running, waiting=0)
+
+    async def stop(self) -> None:
+        """Close the connection pool."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _relay(self, request: Request) -> Response:
+        assert self._session is not None, "start comes first"  # noqa: S101
+        body = orjson.loads(await request.body())
+        body["model"] = self._args.model or self.settings.model
+        url = f"{self._args.base_url.rstrip('/')}/{request.path_params['path']}"
+        headers = {"x-request-id": request.headers.get("x-request-id", "")}
+        self._running += 1
+        try:
+            response = await self._session.post(url, data=orjson.dumps(body), headers=headers)
+        except aiohttp.ClientError:
+            self._running -= 1
+            return error_response(503, "The upstream server cannot be reached.", type="service_unavailable_error")
+
+        async def done() -> None:
+            self._running -= 1
+            response.close()
+
+        kind = response.headers.get("content-type")
+        return StreamingResponse(_chunks(response, done), response.status, media_type=kind)
+
+
+async def _chunks(response: aiohttp.ClientResponse, done: Any) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.content.iter_any():
+            yield chunk
+    finally:
+        await done()
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Return the Serve application of one upstream model; see :func:`engines.base.application`."""
+    return application(UpstreamEngine, args)

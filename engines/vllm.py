@@ -1,0 +1,131 @@
+"""vLLM: its engine in a process of its own, and its own OpenAI app mounted as it is.
+
+Whatever vLLM can do (tools, structured outputs, logprobs, reasoning, embeddings) is there without a line of ours.
+"""
+
+import asyncio
+import difflib
+import os
+from argparse import Namespace
+from typing import Any
+
+from ray.serve import Application
+from starlette.types import ASGIApp
+
+from engines.base import Engine, EngineSettings, EngineStartError, Load, application
+from engines.embedded import resolve
+from engines.failure import StartLog, root_cause
+
+CPU_DEFAULTS = {
+    # GiB; vLLM's own default would take 4 on machines of any size.
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Replicas on one machine would all bind themselves to the same first cores.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+"""What an engine on CPUs is told unless the environment says otherwise."""
+
+
+class VllmEngine(Engine):
+    """One ``AsyncLLM`` behind vLLM's app. ``engine_args`` are vLLM's own, with underscores for dashes."""
+
+    kind = "vllm"
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        self._client: Any = None
+        self._waiting = 0
+
+    async def start(self) -> ASGIApp:
+        """Start vLLM and return its app."""
+        log = StartLog.here()
+        try:
+            return await self._start()
+        except EngineStartError:
+            raise
+        except Exception as error:
+            # The cause is often in the log of vLLM's core process, and the exception only says where to look.
+            raise EngineStartError(log.last_cause() or root_cause(error)) from error
+
+    async def _start(self) -> ASGIApp:
+        for name, value in {**CPU_DEFAULTS, "VLLM_NO_USAGE_STATS": "1"}.items():
+            os.environ.setdefault(name, value)
+        if not self.settings.source:
+            raise EngineStartError("source: a model on vLLM needs one: embedded:NAME, a folder, or a hub id")
+        source = await asyncio.to_thread(resolve, self.settings.source, self.settings.home)
+        from vllm.engine.arg_utils import AsyncEngineArgs
+        from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+        from vllm.entrypoints.launchers.app import build_app
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        args = _server_args(self.settings, source)
+        config = await asyncio.to_thread(AsyncEngineArgs.from_cli_args(args).create_engine_config)
+        self._client = AsyncLLM.from_vllm_config(config, stat_loggers=[self._stat_logger()])
+        tasks = await self._client.get_supported_tasks()
+        app = build_app(args, tasks, self._client.model_config)
+        await init_app_state(self._client, app.state, args, tasks)
+        return app  # type: ignore[no-any-return]
+
+    def load(self) -> Load:
+        """Return the requests that vLLM has not finished, less those that its scheduler holds back."""
+        unfinished = self._client.get_num_unfinished_requests()
+        waiting = min(self._waiting, unfinished)
+        return Load(running=unfinished - waiting, waiting=waiting)
+
+    async def check_health(self) -> None:
+        """Raise when vLLM's core process is dead."""
+        await self._client.check_health()
+
+    async def stop(self) -> None:
+        """End vLLM's core process."""
+        if self._client is not None:
+            self._client.shutdown(timeout=5)
+
+    def _stat_logger(self) -> Any:
+        from vllm.v1.metrics.loggers import StatLoggerBase
+
+        engine = self
+
+        class Waiting(StatLoggerBase):  # type: ignore[misc]
+            def __init__(self, vllm_config: Any, engine_index: int = 0) -> None:
+                del vllm_config, engine_index
+
+            def record(self, scheduler_stats: Any, *_: Any, **__: Any) -> None:
+                if scheduler_stats is not None:
+                    engine._waiting = scheduler_stats.num_waiting_reqs
+
+            def log_engine_initialized(self) -> None:
+                pass
+
+        return Waiting
+
+
+def _server_args(settings: EngineSettings, source: str) -> Namespace:
+    """Return what ``vllm serve`` would have parsed from its command line.
+
+    Raises:
+        EngineStartError: for an argument that vLLM does not know.
+    """
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    args: Namespace = make_arg_parser(FlexibleArgumentParser()).parse_args([])
+    for name, value in settings.engine_args.items():
+        if not hasattr(args, name):
+            near = difflib.get_close_matches(name, vars(args), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise EngineStartError(f"engine_args.{name}: vLLM has no such argument{hint}")
+        setattr(args, name, value)
+    args.model = source
+    args.served_model_name = [settings.model]
+    args.enable_prompt_tokens_details = True
+    args.disable_fastapi_docs = True
+    try:
+        validate_parsed_serve_args(args)
+    except (TypeError, ValueError) as error:
+        raise EngineStartError(f"engine_args: {error}") from error
+    return args
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Return the Serve application of one vLLM model; see :func:`engines.base.application`."""
+    return application(VllmEngine, args)
