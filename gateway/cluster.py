@@ -1,0 +1,81 @@
+"""The process that runs Ray and Ray Serve: ``python -m gateway.cluster COMPILED NUM_CPUS FOLDER PARENT``.
+
+It is a process of its own so that the command line can end it, and whatever it started, even when it hangs.
+Everything else that Ray needs to know comes through the environment: see ``gateway.environment``.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+
+from gateway.processes import end_with_parent
+
+OBJECT_STORE_BYTES = 200 * 2**20
+"""Ray's shared memory: request bodies pass over plain HTTP, so almost nothing is kept there."""
+
+_WATCH_S = 1
+
+
+def main(compiled: Path, num_cpus: float, folder: Path, parent: int) -> None:
+    """Start Ray and the applications of a Serve config file, and stay until a signal comes.
+
+    Args:
+        compiled: the Serve config file.
+        num_cpus: cores that Ray may set aside; more than there are, when the models ask for them.
+        folder: where Ray keeps its session, with a path short enough for Unix sockets.
+        parent: the id of the process that started this one, and whose end is this one's end.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
+    end_with_parent(signal.SIGTERM, parent)
+
+    import ray
+    from ray.serve.scripts import cli
+
+    # One machine: nothing of Ray listens on any other interface. HAProxy alone does, see gateway.haproxy.
+    ray.init(
+        address="local",
+        namespace="serve",
+        num_cpus=num_cpus,
+        object_store_memory=OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        _node_ip_address="127.0.0.1",
+        _temp_dir=str(folder),
+    )
+    try:
+        threading.Thread(target=_end_when_the_gateway_fails, daemon=True).start()
+        cli(["run", str(compiled)], standalone_mode=False)  # returns or raises after it has shut Serve down
+    finally:
+        ray.shutdown()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # Serve's own command shuts down in order on KeyboardInterrupt; a second signal must not break that off.
+    for again in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(again, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _end_when_the_gateway_fails() -> None:
+    """A model that fails leaves the others running, but without the gateway nothing can be reached."""
+    from ray import serve
+    from ray.serve.schema import ApplicationStatus
+
+    while True:
+        time.sleep(_WATCH_S)
+        gateway = serve.status().applications.get("gateway")
+        if gateway and gateway.status == ApplicationStatus.RUNNING:
+            return
+        if gateway and gateway.status == ApplicationStatus.DEPLOY_FAILED:
+            print(f"The gateway could not start: {gateway.message}", file=sys.stderr, flush=True)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

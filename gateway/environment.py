@@ -1,0 +1,71 @@
+"""The settings that Ray, HAProxy and the engines read from the environment before they start."""
+
+import os
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+_PORTS = (
+    "RAY_SERVE_HAPROXY_METRICS_PORT",
+    "RAY_SERVE_HAPROXY_STATS_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
+)
+
+_DRAIN_S = 2
+"""How long a replica that goes away still takes requests: HAProxy and the gateways learn of it within a second."""
+
+
+def cluster_environment(
+    inherited: Mapping[str, str], *, home: Path, run: Path, request_timeout_s: float, offline: bool
+) -> dict[str, str]:
+    """Return the environment of the process that runs Ray, and so of everything below it.
+
+    Args:
+        inherited: this process's environment; what it sets for Ray Serve, vLLM and the hub wins over our defaults.
+        home: the folder of the database, secrets and converted models.
+        run: the private folder of this run, with a path short enough for Unix sockets.
+        request_timeout_s: the longest that a request may take.
+        offline: no model comes from the hub, so nobody needs to ask it.
+    """
+    defaults = {
+        **_free_ports(_PORTS),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, max(1, (os.cpu_count() or 1) // 2))),
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
+        # A reload, as when a gateway replica comes or goes, must not cut the streams that run through the old process.
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(int(request_timeout_s) + 30),
+        "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": "1",
+        # The gateway has metrics of its own; Ray's would read a log line of every request in Python.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_S),
+    }
+    if offline:
+        defaults["HF_HUB_OFFLINE"] = "1"
+    haproxy = run / "haproxy"
+    fixed = {
+        "RAYGATE_HOME": str(home),
+        "RAYGATE_RUN_ID": run.name,
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(run / "haproxy.sh"),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "log.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+    }
+    # A cluster that the operator's shell points to is none of ours.
+    return {**defaults, **{name: value for name, value in inherited.items() if name != "RAY_ADDRESS"}, **fixed}
+
+
+def _free_ports(names: tuple[str, ...]) -> dict[str, str]:
+    with ExitStack() as stack:
+        # All are held at once, so that they differ.
+        sockets = [stack.enter_context(socket.socket()) for _ in names]
+        for each in sockets:
+            each.bind(("", 0))
+        return {name: str(each.getsockname()[1]) for name, each in zip(names, sockets, strict=True)}

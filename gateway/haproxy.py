@@ -1,0 +1,81 @@
+"""Stands in front of the HAProxy binary and amends the configuration that Ray Serve writes for it.
+
+Ray Serve runs whatever ``RAY_SERVE_HAPROXY_BINARY_PATH`` names, at the start and again for each reload, as
+``BINARY -db -f CONFIG ...``. Raygate names a script that runs this file, and this file becomes HAProxy:
+
+* metrics and statistics are for this machine alone, where Ray Serve opens them to every interface;
+* clients connect to the interface that the operator chose, while Ray Serve stays on the loopback interface;
+* an error that HAProxy answers itself has the shape of every other error, and a request id;
+* a client that sends its headers too slowly is let go.
+
+Only the standard library is imported, since each reload waits for this.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+HEADER_TIMEOUT_S = 30
+"""How long a client may take to send a request's headers."""
+
+_REQUEST_ID = """\
+    http-request set-var(txn.request_id) req.hdr(x-request-id) if { req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{1,128}$ }
+    http-after-response set-header x-request-id %[var(txn.request_id)] if !{ res.hdr(x-request-id) -m found } { var(txn.request_id) -m found }
+    http-after-response set-header x-request-id %[uuid] if !{ res.hdr(x-request-id) -m found }"""  # noqa: E501
+
+
+def amended(config: str, host: str, pages: Path) -> str:
+    """Return HAProxy's configuration with Raygate's changes; a configuration that has them already stays as it is.
+
+    Args:
+        config: what Ray Serve wrote.
+        host: the interface on which clients connect.
+        pages: the folder of ``STATUS.http`` files, each a whole HTTP response.
+    """
+    lines: list[str] = []
+    section = ""
+    for line in config.splitlines():
+        if line and not line[0].isspace():
+            section = line.strip()
+        if line in _REQUEST_ID.splitlines() or line.strip().startswith(("errorfile ", "timeout http-request ")):
+            continue
+        lines += _amended(line, section, host, pages)
+    return "\n".join(lines) + "\n"
+
+
+def _amended(line: str, section: str, host: str, pages: Path) -> list[str]:
+    """Return what one line of a section becomes."""
+    word = line.split(maxsplit=1)[0] if line.strip() else ""
+    port = line.rsplit(":", 1)[-1]
+    match section, word:
+        case "defaults", "defaults":
+            statuses = sorted(page.stem for page in pages.glob("*.http"))
+            files = [f"    errorfile {status} {pages / status}.http" for status in statuses]
+            # A client that is too slow with its headers is closed without an answer: the SDK would repeat a 408.
+            return [line, f"    timeout http-request {HEADER_TIMEOUT_S}s", "    errorfile 408 /dev/null", *files]
+        case (("frontend prometheus" | "listen stats"), "bind"):
+            return [f"    bind 127.0.0.1:{port}"]
+        case "frontend http_frontend", "bind":
+            return [f"    bind {'*' if host == '0.0.0.0' else host}:{port}", *_REQUEST_ID.splitlines()]
+        case "backend default_backend", "http-request":
+            # No application has the route yet: the gateway is still starting.
+            return [f"    http-request return status 503 errorfile {pages / '503'}.http"]
+    return [line]
+
+
+def main(argv: list[str]) -> None:
+    """Amend the file that ``-f`` names, then become HAProxy.
+
+    Args:
+        argv: this file, HAProxy's binary, the interface, the folder of error pages, and HAProxy's own arguments.
+    """
+    binary, host, pages, *arguments = argv[1:]
+    config = Path(arguments[arguments.index("-f") + 1])
+    aside = config.with_name(f"{config.name}.amended")
+    aside.write_text(amended(config.read_text(), host, Path(pages)))
+    aside.replace(config)
+    os.execv(binary, [binary, *arguments])  # noqa: S606 - Ray Serve watches this process: it must be HAProxy itself
+
+
+if __name__ == "__main__":
+    main(sys.argv)
