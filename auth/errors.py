@@ -1,4 +1,3 @@
-# ruff: noqa: N818  (each name says what happened, as in Starlette and Django)
 """What can go wrong in ``auth``::
 
 Unauthenticated            nobody that we know is asking            (401)

@@ -168,13 +168,21 @@ def from_validation(errors: Sequence[Any]) -> ApiError:
         errors: what ``ValidationError.errors(include_input=False, include_url=False)`` returns.
     """
     first = errors[0]
-    # Pydantic names the branch of a union in the path ("content.str"); clients know only the fields.
-    path = [str(part) for part in first["loc"] if isinstance(part, int) or part.isidentifier()]
-    param = ".".join(path) or None
+    path = [str(part) for part in first["loc"] if part not in _BRANCHES and _is_field(part)]
+    param = ".".join(path)[:_PARAM_LIMIT] or None
     if first["type"] == "missing":
         return missing_parameter(param or "body")
     where = f"Invalid value for '{param}'" if param else "Invalid request body"
     return invalid_value(param, f"{where}: {first['msg']}.")
+
+
+_PARAM_LIMIT = 128
+_BRANCHES = frozenset({"str", "int", "float", "bool"})
+"""Pydantic names the branch of a union in the path ("content.str"); clients know only the fields."""
+
+
+def _is_field(part: str | int) -> bool:
+    return isinstance(part, int) or part.isidentifier()
 
 
 def from_engine(status: int, body: bytes) -> ApiError:

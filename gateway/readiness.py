@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,11 @@ from gateway.settings import ModelEntry
 
 State = Literal["starting", "ready", "unhealthy", "failed"]
 
-REFRESH_S = 0.5
+REFRESH_S = 2.0
+"""How old the picture may be on the requests' way: asking Serve's controller costs 10 ms of this process's time."""
+
+FRESH_S = 0.5
+"""How old it may be for whoever asks for it."""
 
 _ROOT_CAUSE = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit)): (.+)$", re.MULTILINE)
 _DETAIL_LIMIT = 500
@@ -45,44 +50,47 @@ async def watch_models(models: Iterable[ModelEntry]) -> AsyncGenerator["Readines
 
 
 class Readiness:
-    """A picture of every model's state, at most half a second old while ``keep_fresh`` runs."""
+    """A picture of every model's state, kept fresh by a task that runs ``keep_fresh``."""
 
     def __init__(self, models: Iterable[ModelEntry], status: Callable[[], ServeStatus] = serve.status) -> None:
         """Args: models: those to watch; status: asks Ray Serve's controller, and may block."""
         self._models = tuple(models)
         self._status = status
         self._states = {model.name: ModelState("starting") for model in self._models}
+        self._refreshed_at = -FRESH_S
+        self._one_refresh = asyncio.Lock()
 
     def of(self, model: str) -> ModelState:
         """Return the state of one model."""
         return self._states[model]
 
-    def all(self) -> dict[str, ModelState]:
-        """Return every model's state, in the order of the configuration."""
+    async def all(self) -> dict[str, ModelState]:
+        """Return every model's state now, in the order of the configuration."""
+        async with self._one_refresh:
+            if time.monotonic() - self._refreshed_at > FRESH_S:
+                await self.refresh()
         return dict(self._states)
 
     async def keep_fresh(self) -> None:
         """Refresh until cancelled."""
         while True:
             await asyncio.sleep(REFRESH_S)
-            try:
-                await self.refresh()
-            except Exception as error:  # the controller may be restarting: keep the last picture
-                log.warning("cannot read the state of the models", error=type(error).__name__)
+            await self.refresh()
 
     async def refresh(self) -> None:
-        """Ask the controller once.
-
-        Raises:
-            Exception: whatever Ray raises when the controller does not answer.
-        """
-        status = await asyncio.to_thread(self._status)
+        """Ask the controller once; while it does not answer, as during its own restart, the last picture stands."""
+        try:
+            status = await asyncio.to_thread(self._status)
+        except Exception as error:  # Ray raises many kinds
+            log.warning("cannot read the state of the models", error=type(error).__name__)
+            return
         for model in self._models:
             before = self._states[model.name]
             now = state_of(status.applications.get(model.application), before)
             if now != before:
                 log.info("model state", model=model.name, state=now.state, detail=now.detail)
             self._states[model.name] = now
+        self._refreshed_at = time.monotonic()
 
 
 def state_of(application: ApplicationStatusOverview | None, before: ModelState) -> ModelState:

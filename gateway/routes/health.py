@@ -21,7 +21,7 @@ def health_router(services: Services) -> APIRouter:
 
     @router.get("/readyz", summary="Whether every configured model is ready", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
-        states = services.readiness.all()
+        states = await services.readiness.all()
         ready = all(state.state == "ready" for state in states.values())
         response.status_code = 200 if ready else 503
         status = "starting" if not ready else "degraded" if services.keys.degraded else "ready"

@@ -1,0 +1,139 @@
+"""Bytes from an engine to a client."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.relay import DONE, KEEP_ALIVE, Stream, Usage
+from gateway.replicas import EngineLost
+
+
+def event(**choice: object) -> bytes:
+    return b"data: " + orjson.dumps({"id": "c", "choices": [choice]}) + b"\n\n"
+
+
+ROLE = event(index=0, delta={"role": "assistant", "content": ""}, finish_reason=None)
+WORD = event(index=0, delta={"content": "wörd"}, finish_reason=None)
+STOP = event(index=0, delta={}, finish_reason="stop")
+USAGE = b"data: " + orjson.dumps({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}) + b"\n\n"
+WHOLE = ROLE + WORD + WORD + STOP + USAGE + DONE
+
+
+def reader(chunks: list[bytes], then: Exception | None = None) -> Callable[[], Awaitable[bytes]]:
+    left: Iterator[bytes] = iter(chunks)
+
+    async def read() -> bytes:
+        chunk = next(left, b"")
+        if not chunk and then is not None:
+            raise then
+        return chunk
+
+    return read
+
+
+async def relayed(stream: Stream, chunks: list[bytes], then: Exception | None = None) -> list[bytes]:
+    sent: list[bytes] = []
+
+    async def send(events: bytes) -> None:
+        sent.append(events)
+
+    await stream.relay(reader(chunks, then), send, keep_alive_s=0)
+    return sent
+
+
+@given(st.lists(st.integers(0, len(WHOLE)), max_size=40))
+def test_only_whole_events_leave_wherever_the_network_cuts(cuts: list[int]) -> None:
+    places = [0, *sorted(cuts), len(WHOLE)]
+    chunks = [WHOLE[a:b] for a, b in zip(places, places[1:], strict=False) if a != b]
+    sent = asyncio.run(relayed(Stream(include_usage=True), chunks))
+    assert b"".join(sent) == WHOLE
+    assert all(part.endswith(b"\n\n") for part in sent)
+
+
+async def test_the_usage_chunk_is_read_and_kept_from_a_client_that_did_not_ask() -> None:
+    stream = Stream(include_usage=False)
+    sent = await relayed(stream, [WHOLE])
+    assert b"".join(sent) == ROLE + WORD + WORD + STOP + DONE
+    assert stream.usage == Usage(prompt_tokens=3, completion_tokens=2)
+    assert stream.finish_reason == "stop"
+
+
+async def test_a_stream_that_breaks_off_ends_with_an_error_event() -> None:
+    stream = Stream(include_usage=False)
+    sent = await relayed(stream, [ROLE + WORD], then=EngineLost())
+    assert sent[-1].startswith(b'data: {"error":{')
+    assert sent[-1].endswith(DONE)
+    assert stream.error is not None
+
+
+async def test_a_stream_that_ends_without_done_is_no_success() -> None:
+    stream = Stream(include_usage=False)
+    sent = await relayed(stream, [ROLE + WORD + STOP])
+    assert b'"error"' in sent[-1]
+    assert stream.error is not None
+
+
+async def test_an_engines_own_error_event_is_mended_into_the_contract() -> None:
+    stream = Stream(include_usage=False)
+    error = (
+        b'data: {"error": {"message": "EngineDeadError: see stack", "type": "InternalServerError", "code": 500}}\n\n'
+    )
+    sent = await relayed(stream, [ROLE, error, DONE])
+    body = orjson.loads(sent[-1].split(b"\n\n")[0].removeprefix(b"data: "))
+    assert body["error"]["code"] == "internal_error"
+    assert b"stack" not in sent[-1]
+    assert b"".join(sent).count(DONE) == 1
+
+
+async def test_an_aborted_choice_is_an_error_and_not_a_finish_reason() -> None:
+    stream = Stream(include_usage=False)
+    sent = await relayed(stream, [ROLE, event(index=0, delta={}, finish_reason="abort"), DONE])
+    assert b"abort" not in b"".join(sent)
+    assert b'"error"' in sent[-1]
+
+
+async def test_repetition_leaves_as_stop() -> None:
+    sent = await relayed(
+        Stream(include_usage=False), [ROLE, event(index=0, delta={}, finish_reason="repetition"), DONE]
+    )
+    assert b'"finish_reason":"stop"' in b"".join(sent)
+
+
+async def test_text_that_looks_like_the_protocol_passes_untouched() -> None:
+    tricky = event(
+        index=0, delta={"content": '"choices":[] "finish_reason":"abort" data: {"error" [DONE]'}, finish_reason=None
+    )
+    sent = await relayed(Stream(include_usage=False), [tricky + STOP + DONE])
+    assert b"".join(sent) == tricky + STOP + DONE
+
+
+async def test_a_silent_engine_is_bridged_by_comments() -> None:
+    sent: list[bytes] = []
+    company = asyncio.Event()
+
+    async def read() -> bytes:
+        await company.wait()
+        return STOP + DONE
+
+    async def send(events: bytes) -> None:
+        sent.append(events)
+        company.set()
+
+    await Stream(include_usage=False).relay(read, send, keep_alive_s=0.01)
+    assert sent[0] == KEEP_ALIVE
+    assert sent[-1] == STOP + DONE
+
+
+async def test_nothing_is_read_after_done() -> None:
+    async def read() -> bytes:
+        chunks.append(b"")
+        return STOP + DONE
+
+    async def send(_: bytes) -> None: ...
+
+    chunks: list[bytes] = []
+    await Stream(include_usage=False).relay(read, send, keep_alive_s=0)
+    assert len(chunks) == 1
