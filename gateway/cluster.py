@@ -36,7 +36,6 @@ def main(compiled: Path, num_cpus: float, folder: Path, parent: int) -> None:
     import ray
     from ray.serve.scripts import cli
 
-    # One machine: nothing of Ray listens on any other interface. HAProxy alone does, see gateway.haproxy.
     ray.init(
         address="local",
         namespace="serve",
@@ -44,7 +43,6 @@ def main(compiled: Path, num_cpus: float, folder: Path, parent: int) -> None:
         object_store_memory=OBJECT_STORE_BYTES,
         include_dashboard=False,
         log_to_driver=False,
-        _node_ip_address="127.0.0.1",
         _temp_dir=str(folder),
     )
     try:

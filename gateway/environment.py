@@ -49,6 +49,9 @@ def cluster_environment(
     fixed = {
         "RAYGATE_HOME": str(home),
         "RAYGATE_RUN_ID": run.name,
+        # Ray's name for "this machine alone": everything talks over the loopback interface. HAProxy alone, once
+        # gateway.haproxy has amended its configuration, listens where clients connect.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(run / "haproxy.sh"),

@@ -82,7 +82,6 @@ class Cluster:
         return []
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # Ray Serve stays on the loopback interface: HAProxy alone, once amended, listens where clients connect.
         compiled = self._run / "serve.yaml"
         compiled.write_text(to_yaml(serve_config(self._config, host="127.0.0.1", port=self._port)))
         timeout_s = self._config.gateway.bounds.request_timeout_s

@@ -1,0 +1,44 @@
+"""``raygate check`` and ``raygate config``: a configuration file, without running it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.options import MISTAKE, ConfigFile, fail
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+
+Serve = Annotated[bool, typer.Option("--serve", help="Print the Ray Serve config file that it compiles to.")]
+
+
+def check(file: ConfigFile) -> None:
+    """Name every mistake in a configuration file by line, offline.
+
+    Example: raygate check configs/quickstart.yaml
+
+    Exit codes: 0 without mistakes, 2 with.
+    """
+    config = _loaded(file)
+    typer.echo(f"{file}: {len(config.models)} models, {len(config.aliases)} aliases, no mistakes")
+
+
+def config(file: ConfigFile, serve: Serve = False) -> None:
+    """Print a configuration with all its defaults, or as Ray Serve's own config file.
+
+    Example: raygate config configs/quickstart.yaml --serve > serve.yaml && serve deploy serve.yaml
+    """
+    from gateway.compile import serve_config, to_yaml
+
+    loaded = _loaded(file)
+    typer.echo(to_yaml(serve_config(loaded) if serve else loaded.model_dump(by_alias=True)), nl=False)
+
+
+def _loaded(file: ConfigFile) -> "Config":
+    from gateway.config_check import load
+    from gateway.config_file import ConfigError
+
+    try:
+        return load(file)
+    except ConfigError as error:
+        fail(error, MISTAKE)

@@ -1,0 +1,40 @@
+"""``raygate status``: whether each model answers."""
+
+import json
+from dataclasses import asdict
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gateway.cli.http import Unreachable
+from gateway.cli.options import DEFAULT_BASE_URL, FAILURE, AsJson, BaseUrl, fail
+from gateway.cli.readyz import GatewayState, ask
+
+
+def status(base_url: BaseUrl = DEFAULT_BASE_URL, as_json: AsJson = False) -> None:
+    """Show the state of each model, and why it is not ready.
+
+    Example: raygate status --base-url http://gpu-box:8000
+
+    Exit codes: 0 when every model is ready, 1 when not.
+    """
+    try:
+        state = ask(base_url)
+    except Unreachable as error:
+        fail(error)
+    if as_json:
+        typer.echo(json.dumps(asdict(state), indent=2))
+    else:
+        Console().print(_table(state))
+    if state.status == "starting":
+        raise typer.Exit(FAILURE)
+
+
+def _table(state: GatewayState) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("MODEL", "STATE", "DETAIL"):
+        table.add_column(column, overflow="fold")
+    for model in state.models:
+        table.add_row(model.name, model.state, model.detail)
+    return table
