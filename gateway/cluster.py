@@ -8,11 +8,10 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from types import FrameType
 
-from gateway.processes import end_with_parent
+from gateway.processes import adopt_orphans, end_descendants, end_with_parent
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Ray's shared memory: request bodies pass over plain HTTP, so almost nothing is kept there."""
@@ -29,43 +28,55 @@ def main(compiled: Path, num_cpus: float, folder: Path, parent: int) -> None:
         folder: where Ray keeps its session, with a path short enough for Unix sockets.
         parent: the id of the process that started this one, and whose end is this one's end.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
     end_with_parent(signal.SIGTERM, parent)
+    adopt_orphans()  # HAProxy outlives a Serve controller that is killed
 
     import ray
     from ray.serve.scripts import cli
 
-    ray.init(
-        address="local",
-        namespace="serve",
-        num_cpus=num_cpus,
-        object_store_memory=OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        _temp_dir=str(folder),
-    )
+    ending = threading.Event()
+    watch = threading.Thread(target=_end_when_the_gateway_fails, args=[ending])
     try:
-        threading.Thread(target=_end_when_the_gateway_fails, daemon=True).start()
+        ray.init(
+            address="local",
+            namespace="serve",
+            num_cpus=num_cpus,
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            _temp_dir=str(folder),
+        )
+        _stop_in_order(ending)  # only now: Ray puts handlers of its own in place
+        watch.start()
         cli(["run", str(compiled)], standalone_mode=False)  # returns or raises after it has shut Serve down
     finally:
+        ending.set()
+        if watch.is_alive():
+            watch.join()
         ray.shutdown()
+        end_descendants(terminate_s=0)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    # Serve's own command shuts down in order on KeyboardInterrupt; a second signal must not break that off.
-    for again in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(again, signal.SIG_IGN)
-    raise KeyboardInterrupt
+def _stop_in_order(ending: threading.Event) -> None:
+    """Turn SIGTERM into what Serve's own command takes for its end: it lets requests finish, then stops."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # A second signal must not break off what the first one began.
+        for again in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(again, signal.SIG_IGN)
+        ending.set()
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, interrupt)
 
 
-def _end_when_the_gateway_fails() -> None:
+def _end_when_the_gateway_fails(ending: threading.Event) -> None:
     """A model that fails leaves the others running, but without the gateway nothing can be reached."""
     from ray import serve
     from ray.serve.schema import ApplicationStatus
 
-    while True:
-        time.sleep(_WATCH_S)
+    while not ending.wait(_WATCH_S):
         gateway = serve.status().applications.get("gateway")
         if gateway and gateway.status == ApplicationStatus.RUNNING:
             return

@@ -13,7 +13,7 @@ _PORTS = (
     "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
 )
 
-_DRAIN_S = 2
+_DRAIN_S = 1
 """How long a replica that goes away still takes requests: HAProxy and the gateways learn of it within a second."""
 
 

@@ -30,7 +30,7 @@ from gateway.environment import cluster_environment
 from gateway.error_pages import write_error_pages
 from gateway.processes import adopt_orphans, descendants, end_descendants
 
-STOP_S = 9.0
+STOP_S = 8.0
 """How long the cluster may take to end in order; requests in progress end within it, or are cut off."""
 
 _LONGEST_FOLDER = 24
