@@ -1,9 +1,28 @@
-"""How a change to keys or projects is numbered, so that snapshots can ask for what is new."""
+"""What every change to keys and projects has in common: its number, its fields, its conflict with another."""
 
-from sqlalchemy import update
+import enum
+from typing import Any, Final
+
+from sqlalchemy import CursorResult, Result, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth.errors import Conflict
 from auth.tables import Revision, SecretRow
+
+
+class Unchanged(enum.Enum):
+    """The type of ``UNCHANGED``."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+"""Says that a field is to be left as it is, where ``None`` is a value."""
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that are to be changed."""
+    return {name: value for name, value in fields.items() if value is not UNCHANGED}
 
 
 async def next_revision(connection: AsyncConnection) -> int:
@@ -16,7 +35,12 @@ async def next_revision(connection: AsyncConnection) -> int:
     return int((await connection.execute(statement)).scalar_one())
 
 
-async def touch_key(connection: AsyncConnection, key_id: str) -> None:
+async def touch_key(connection: AsyncConnection, key_id: str, revision: int) -> None:
     """Make every snapshot load the key again."""
-    revision = await next_revision(connection)
     await connection.execute(update(SecretRow).where(SecretRow.key_id == key_id).values(revision=revision))
+
+
+def expect_one(result: Result[Any]) -> None:
+    """Raise ``Conflict`` unless an update by version has found its row."""
+    if isinstance(result, CursorResult) and result.rowcount != 1:
+        raise Conflict("it has been changed by somebody else: read it again, then repeat the change")

@@ -5,20 +5,24 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import translate
 from functools import lru_cache
+from typing import Any
 
 import orjson
 from sqlalchemy import Row, Select, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from auth import audit
 from auth.changes import next_revision, touch_key
 from auth.checks import check_expiry, check_models, check_name, check_scopes, check_secret
 from auth.errors import NameTaken, NotFound
+from auth.limits import Limit, dump_limits, load_limits
+from auth.projects import find_project
 from auth.store import Store
-from auth.tables import DEFAULT_PROJECT, KeyRow, ProjectRow, SecretRow
+from auth.tables import DEFAULT_PROJECT, KeyRow, SecretRow
 
 INFERENCE = "inference"
 _HINT_LENGTH = 8
@@ -35,6 +39,7 @@ class Key:
         digest: SHA-256 of the secret.
         scopes: any of ``inference``, ``admin``, ``read-usage``.
         models: globs over model names; a model that none matches does not exist for this key.
+        limits: what bounds this key.
         created_at, expires_at, revoked_at: seconds since the epoch, UTC.
         version: how often the key has been changed, for optimistic locking.
     """
@@ -46,6 +51,7 @@ class Key:
     digest: bytes
     scopes: tuple[str, ...]
     models: tuple[str, ...]
+    limits: tuple[Limit, ...]
     created_at: float
     expires_at: float | None = None
     disabled: bool = False
@@ -90,7 +96,9 @@ async def create_key(
     project: str | None = None,
     scopes: Iterable[str] = (INFERENCE,),
     models: Iterable[str] = ("*",),
+    limits: Iterable[Limit] = (),
     expires_at: float | None = None,
+    actor: str = "cli",
 ) -> tuple[Key, str]:
     """Store a new key; return it with its secret, which cannot be had again.
 
@@ -101,7 +109,9 @@ async def create_key(
         project: id or name of the owner; ``None`` means the project ``default``.
         scopes: see ``Key``.
         models: see ``Key``.
+        limits: as ``parse_limits`` returns them.
         expires_at: seconds since the epoch.
+        actor: who asks, for the audit log.
 
     Raises:
         InvalidValue: a field cannot be stored.
@@ -118,12 +128,14 @@ async def create_key(
         digest=digest(secret),
         scopes=check_scopes(scopes),
         models=check_models(models),
+        limits=tuple(limits),
         created_at=created_at,
         expires_at=check_expiry(expires_at, now=created_at),
     )
     try:
         async with store.writing() as connection:
             key = await _insert(connection, key)
+            await audit.note(connection, actor=actor, action="key.create", subject=key.id, after=public(key))
     except IntegrityError:
         raise NameTaken(f"the project has a key named {name!r} already, or the secret is in use") from None
     return key, secret
@@ -152,22 +164,33 @@ async def find_key(connection: AsyncConnection, id_or_name: str) -> Key:
     return exact[0]
 
 
-async def revoke_key(store: Store, id_or_name: str) -> Key:
+async def revoke_key(store: Store, id_or_name: str, *, actor: str = "cli") -> Key:
     """Stop a key for ever; return it. Revoking it again changes nothing.
 
     Raises:
         NotFound: there is no such key, or the name is ambiguous.
     """
     async with store.writing() as connection:
-        key = await find_key(connection, id_or_name)
-        still_live = (KeyRow.id == key.id) & KeyRow.revoked_at.is_(None)
+        revision = await next_revision(connection)
+        before = await find_key(connection, id_or_name)
+        if before.revoked_at is not None:
+            return before
         values = {"revoked_at": time.time(), "version": KeyRow.version + 1}
-        await connection.execute(update(KeyRow).where(still_live).values(values))
-        await touch_key(connection, key.id)
-        return await find_key(connection, key.id)
+        await connection.execute(update(KeyRow).where(KeyRow.id == before.id).values(values))
+        await touch_key(connection, before.id, revision)
+        after = await find_key(connection, before.id)
+        await audit.note(
+            connection, actor=actor, action="key.revoke", subject=after.id, before=public(before), after=public(after)
+        )
+        return after
 
 
-def key_columns() -> Select[*tuple[object, ...]]:
+def public(key: Key) -> dict[str, Any]:
+    """Return what may be shown and logged of a key."""
+    return {name: value for name, value in asdict(key).items() if name != "digest"}
+
+
+def key_columns() -> Select[*tuple[Any, ...]]:
     """Select every secret with its key, one row each; ``key_of`` reads such a row."""
     return select(
         KeyRow.id,
@@ -177,6 +200,7 @@ def key_columns() -> Select[*tuple[object, ...]]:
         SecretRow.digest,
         KeyRow.scopes,
         KeyRow.models,
+        KeyRow.limits,
         KeyRow.created_at,
         KeyRow.expires_at,
         KeyRow.disabled_at,
@@ -186,16 +210,16 @@ def key_columns() -> Select[*tuple[object, ...]]:
     ).join_from(KeyRow, SecretRow)
 
 
-def _newest_secrets(rows: Iterable[Row[*tuple[object, ...]]]) -> Iterable[Key]:
+def _newest_secrets(rows: Iterable[Row[*tuple[Any, ...]]]) -> Iterable[Key]:
     """Yield each key once, with the newest of its secrets."""
-    newest: dict[str, Row[*tuple[object, ...]]] = {}
+    newest: dict[str, Row[*tuple[Any, ...]]] = {}
     for row in rows:
         if row.id not in newest or row.secret_created_at > newest[row.id].secret_created_at:
             newest[row.id] = row
     return map(_key_of, newest.values())
 
 
-def _key_of(row: Row[*tuple[object, ...]]) -> Key:
+def _key_of(row: Row[*tuple[Any, ...]]) -> Key:
     return Key(
         id=row.id,
         name=row.name,
@@ -204,6 +228,7 @@ def _key_of(row: Row[*tuple[object, ...]]) -> Key:
         digest=row.digest,
         scopes=tuple(orjson.loads(row.scopes)),
         models=tuple(orjson.loads(row.models)),
+        limits=load_limits(row.limits),
         created_at=row.created_at,
         expires_at=row.expires_at,
         disabled=row.disabled_at is not None,
@@ -214,13 +239,15 @@ def _key_of(row: Row[*tuple[object, ...]]) -> Key:
 
 async def _insert(connection: AsyncConnection, key: Key) -> Key:
     """Store the key; return it with its project's id in place of a name."""
-    project = await _project_id(connection, key.project)
+    revision = await next_revision(connection)
+    project = (await find_project(connection, key.project)).id
     row = {
         "id": key.id,
         "name": key.name,
         "project_id": project,
         "scopes": orjson.dumps(key.scopes).decode(),
         "models": orjson.dumps(key.models).decode(),
+        "limits": dump_limits(key.limits),
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "version": key.version,
@@ -232,15 +259,7 @@ async def _insert(connection: AsyncConnection, key: Key) -> Key:
             key_id=key.id,
             hint=key.hint,
             created_at=key.created_at,
-            revision=await next_revision(connection),
+            revision=revision,
         )
     )
     return replace(key, project=project)
-
-
-async def _project_id(connection: AsyncConnection, id_or_name: str) -> str:
-    is_it = or_(ProjectRow.id == id_or_name, ProjectRow.name == id_or_name) & ProjectRow.archived_at.is_(None)
-    found = (await connection.execute(select(ProjectRow.id).where(is_it))).scalars().first()
-    if found is None:
-        raise NotFound(f"no project {id_or_name!r}")
-    return found

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from auth.keys import Key
+from auth.limits import load_limits
 
 _DIGEST = 32
 _INDEX = 16
@@ -49,7 +50,7 @@ class Records:
         record = self._packed.get(digest[:_INDEX])
         if record is None:
             return None
-        key_id, name, project, hint, scopes, models, *rest = orjson.loads(record[_DIGEST:])
+        key_id, name, project, hint, scopes, models, limits, *rest = orjson.loads(record[_DIGEST:])
         key = Key(
             key_id,
             name,
@@ -58,9 +59,10 @@ class Records:
             record[:_DIGEST],
             tuple(orjson.loads(scopes)),
             tuple(orjson.loads(models)),
+            load_limits(limits),
             *rest,
         )
         if len(self._unpacked) >= _UNPACKED_KEYS:
-            self._unpacked.pop(next(iter(self._unpacked)))
+            self._unpacked.clear()
         self._unpacked[key.digest] = key
         return key

@@ -15,9 +15,10 @@ from sqlalchemy import Select, select
 from auth.bearer import bearer_token
 from auth.errors import Unauthenticated
 from auth.keys import Key
+from auth.projects import Project, project_of
 from auth.records import Records
 from auth.store import Store
-from auth.tables import KeyRow, Revision, SecretRow
+from auth.tables import KeyRow, ProjectRow, Revision, SecretRow
 
 REFRESH_S = 0.25
 _BATCH = 10_000
@@ -35,6 +36,7 @@ class KeySnapshot:
         self.degraded: str | None = None
         self._store = store
         self._records = Records()
+        self._projects: dict[str, Project] = {}
         self._revision = 0
         self._one_refresh = asyncio.Lock()
         self._refreshing: asyncio.Task[None] | None = None
@@ -69,6 +71,10 @@ class KeySnapshot:
             raise Unauthenticated(missing=False)
         return key
 
+    def project(self, key: Key) -> Project:
+        """Return the project that owns a key."""
+        return self._projects[key.project]
+
     def is_valid(self, key: Key) -> bool:
         """Say whether a key that was identified before, by a request that waited since, is still valid."""
         return self._live(key.digest) is not None
@@ -81,6 +87,8 @@ class KeySnapshot:
                 return
             restored_from_older_copy = revision < self._revision
             records, since = (Records(), 0) if restored_from_older_copy else (self._records, self._revision)
+            projects = await connection.execute(_changed_projects(since))
+            self._projects |= {project.id: project for project in map(project_of, projects)}
             changes = await connection.stream(_changes_since(since), execution_options={"yield_per": _BATCH})
             async for rows in changes.partitions():
                 _apply(records, rows)
@@ -88,9 +96,9 @@ class KeySnapshot:
 
     def _live(self, digest: bytes) -> Key | None:
         key = self._records.get(digest)
-        if key is None or key.disabled or (key.expires_at is not None and key.expires_at <= time.time()):
+        if key is None or key.disabled or self._projects[key.project].archived_at is not None:
             return None
-        return key
+        return key if key.expires_at is None or key.expires_at > time.time() else None
 
     async def _keep_fresh(self) -> None:
         while True:
@@ -123,6 +131,10 @@ def _apply(records: Records, rows: Iterable[Sequence[Any]]) -> None:
         records.put(digest, (*fields, *state))
 
 
+def _changed_projects(revision: int) -> Select[*tuple[Any, ...]]:
+    return select(ProjectRow.__table__).where(ProjectRow.revision > revision)
+
+
 def _changes_since(revision: int) -> Select[*tuple[Any, ...]]:
     columns = (
         SecretRow.digest,
@@ -136,6 +148,7 @@ def _changes_since(revision: int) -> Select[*tuple[Any, ...]]:
         SecretRow.hint,
         KeyRow.scopes,
         KeyRow.models,
+        KeyRow.limits,
         KeyRow.created_at,
         KeyRow.expires_at,
     )

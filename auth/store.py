@@ -47,6 +47,8 @@ class Store:
     async def reading(self) -> AsyncGenerator[AsyncConnection]:
         """Yield a connection for reads that see one state of the database."""
         async with self.engine.connect() as connection:
+            if not self.is_sqlite:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @asynccontextmanager

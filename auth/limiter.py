@@ -1,0 +1,187 @@
+"""Admits requests within the limits of their key and project: in memory, within this replica's leases."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
+
+from auth.counter import Counter
+from auth.counters import Bound, Counters
+from auth.keys import Key
+from auth.leases import SILENCE_S, Coordinator, Reply, Report
+from auth.projects import Project
+from auth.quota import Quota, quota_of
+from auth.rejection import Rejected
+from auth.reservation import Charge, Reservation
+from auth.usage import FREE, Price, Usage
+
+REPORT_S = 0.1
+_ANSWER_TIMEOUT_S = 0.5
+_MARGIN_S = 1.0
+_log = logging.getLogger(__name__)
+
+
+class LeaseSource(Protocol):
+    """Where leases come from: a coordinator, near or far."""
+
+    async def report(self, report: Report) -> Reply:
+        """Deliver a report; raise anything when the coordinator cannot be reached."""
+
+
+class OwnLeases:
+    """A coordinator of one's own, for a gateway of one replica."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._coordinator = Coordinator()
+        self._clock = clock
+
+    async def report(self, report: Report) -> Reply:
+        """Answer at once."""
+        return self._coordinator.report(report, self._clock())
+
+
+class Limiter:
+    """A gateway replica's limiter. Make one with ``open``; end it with ``close``.
+
+    Attributes:
+        degraded: why limits hold only approximately now; ``None`` while they are exact.
+    """
+
+    def __init__(
+        self,
+        source: LeaseSource,
+        replica: str,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.degraded: str | None = None
+        self._source = source
+        self._replica = replica
+        self._clock = clock
+        self._counters = Counters(wall)
+        self._replicas = 1
+        self._sequence = 0
+        self._answered_at = -math.inf
+        self._asking = asyncio.Lock()
+        self._reporting: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, source: LeaseSource, *, replica: str) -> Self:
+        """Begin to report; ``replica`` is a name that no other replica has or had."""
+        limiter = cls(source, replica)
+        limiter._reporting = asyncio.create_task(limiter._keep_reporting(), name="limiter")
+        return limiter
+
+    async def close(self) -> None:
+        """Stop reporting; the coordinator notices."""
+        if self._reporting is not None:
+            self._reporting.cancel()
+            await asyncio.wait([self._reporting])
+
+    def reserve(self, key: Key, project: Project, *, model: str, estimate: Usage, price: Price = FREE) -> Reservation:
+        """Return the claim of a request on its limits; entering it admits the request or raises ``Rejected``.
+
+        Args:
+            key: who asks.
+            project: the owner of the key.
+            model: the model's name, as limits know it.
+            estimate: the prompt's estimated tokens, and the most that the completion may have.
+            price: the model's.
+        """
+        counters = self._counters.find(_bounds(key, project), model, self._clock())
+        return Reservation(counters, self._admit, self._clock, estimate=estimate, price=price)
+
+    def quotas(self, key: Key, project: Project) -> list[Quota]:
+        """Return how every limit of the key and its project stands."""
+        now = self._clock()
+        return [quota_of(counter, now) for bound in _bounds(key, project) for counter in self._counters.of(bound, now)]
+
+    async def report(self) -> None:
+        """Tell the coordinator what this replica uses and needs, and take its answer."""
+        self._sequence += 1
+        asked_at = self._clock()
+        if self._is_stale():
+            self._counters.surrender(asked_at)
+        demands = self._counters.demands(asked_at)
+        try:
+            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+                reply = await self._source.report(Report(self._replica, self._sequence, demands))
+        except Exception as error:  # whatever stands between: the limiter goes on without
+            self._degrade(error)
+            return
+        self._counters.take(demands, reply, self._clock())
+        if reply.introduce or self.degraded:
+            self._counters.note_all()
+        self._replicas = max(1, reply.replicas)
+        self._answered_at = asked_at
+        self._recover()
+
+    async def _admit(self, counters: Sequence[Counter], amounts: Sequence[float]) -> list[Charge]:
+        """Charge all of the counters, or none and raise ``Rejected``."""
+        if not counters:
+            return []
+        self._counters.note(counters, amounts)
+        short = self._short(counters, amounts)
+        if short or self._is_stale():
+            await self._supply(short)
+            short = self._short(counters, amounts)
+        now = self._clock()
+        if short:
+            raise self._rejection(short, now)
+        return [
+            Charge(counter, counter.meter.charge(amount, now), amount)
+            for counter, amount in zip(counters, amounts, strict=True)
+        ]
+
+    def _short(self, counters: Sequence[Counter], amounts: Sequence[float]) -> list[tuple[Counter, float]]:
+        now, share = self._clock(), 1 / self._replicas if self.degraded else 0.0
+        pairs = zip(counters, amounts, strict=True)
+        return [(counter, amount) for counter, amount in pairs if amount > counter.room(now, share)]
+
+    async def _supply(self, short: Sequence[tuple[Counter, float]]) -> None:
+        """Ask the coordinator for room, unless it has just said that there is none."""
+        for counter, amount in short:
+            counter.blocked(amount)
+        if self.degraded or any(counter.is_hopeless(amount, self._clock()) for counter, amount in short):
+            return
+        async with self._asking:  # whoever waited here may have been supplied by the question before
+            now = self._clock()
+            if self._is_stale() or any(
+                amount > counter.room(now) and not counter.is_denied(now) for counter, amount in short
+            ):
+                await self.report()
+
+    def _is_stale(self) -> bool:
+        """Say whether the coordinator may take this replica for dead, and its leases for free, any moment."""
+        return self._clock() - self._answered_at > SILENCE_S - _MARGIN_S
+
+    async def _keep_reporting(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_S)
+            async with self._asking:
+                await self.report()
+
+    def _rejection(self, short: Sequence[tuple[Counter, float]], now: float) -> Rejected:
+        """Speak of the limit that will have no room for longest."""
+        rejections = [Rejected(counter, asked=amount, now=now) for counter, amount in short]
+        return max(
+            rejections, key=lambda rejected: float("inf") if rejected.frees_in_s is None else rejected.frees_in_s
+        )
+
+    def _degrade(self, error: Exception) -> None:
+        if self.degraded is None:
+            self.degraded = (
+                f"the lease coordinator does not answer ({type(error).__name__}): limits hold by equal shares"
+            )
+            _log.error("lease_coordinator_unreachable", extra={"error": type(error).__name__})
+
+    def _recover(self) -> None:
+        if self.degraded is not None:
+            self.degraded = None
+            _log.info("lease_coordinator_back")
+
+
+def _bounds(key: Key, project: Project) -> tuple[Bound, Bound]:
+    return Bound("key", key.id, key.limits), Bound("project", project.id, project.limits)

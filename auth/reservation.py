@@ -1,0 +1,112 @@
+"""A request's claim on its limits: reserved once, settled once, never forgotten."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from auth.counter import Counter
+from auth.meters import Bucket
+from auth.quota import ratelimit_headers
+from auth.usage import Price, Usage
+
+
+@dataclass(slots=True)
+class Charge:
+    """What a request has taken from a counter, and where that stands there."""
+
+    counter: Counter
+    bucket: Bucket
+    amount: float
+
+    def correct(self, amount: float, now: float) -> None:
+        """Make it ``amount``."""
+        if amount != self.amount:
+            self.counter.meter.correct(self.bucket, amount - self.amount, now)
+            self.amount = amount
+
+
+Admit = Callable[[Sequence[Counter], Sequence[float]], Awaitable[list[Charge]]]
+
+
+class Reservation:
+    """Entering it admits the request or raises ``Rejected``; leaving it settles what is not settled yet::
+
+        async with limiter.reserve(key, project, model="smollm2", estimate=Usage(120, 256)) as reservation:
+            reservation.progress(completion_tokens=17)  # as they are relayed
+            reservation.settle(Usage(118, 64))          # as the engine reports at the end
+
+    Whoever leaves without settling (the client has gone, the engine has died) pays for the estimated prompt and the
+    completion tokens that ``progress`` has told of; where it never told of any, for the whole estimate. Settling
+    never waits, so a cancelled request settles too.
+    """
+
+    def __init__(
+        self,
+        counters: Sequence[Counter],
+        admit: Admit,
+        clock: Callable[[], float],
+        *,
+        estimate: Usage,
+        price: Price,
+    ) -> None:
+        self.estimate = estimate
+        self.price = price
+        self.settled: Usage | None = None
+        self._counters = counters
+        self._admit = admit
+        self._clock = clock
+        self._so_far: int | None = None
+        self._charges: list[Charge] = []
+
+    async def __aenter__(self) -> Self:
+        amounts = [counter.limit.reserved(self.estimate, self.price) for counter in self._counters]
+        self._charges = await self._admit(self._counters, amounts)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.settled is None:
+            self.settle(self.so_far)
+
+    @property
+    def so_far(self) -> Usage:
+        """What the request would be charged if it ended now."""
+        if self._so_far is None:
+            return self.estimate
+        return Usage(self.estimate.prompt_tokens, self._so_far)
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The ``x-ratelimit-*`` headers, with this request counted."""
+        return ratelimit_headers(self._counters, self._clock())
+
+    def progress(self, completion_tokens: int) -> None:
+        """Tell how many completion tokens have been relayed in all."""
+        self._so_far = completion_tokens
+
+    def settle(self, usage: Usage, price: Price | None = None) -> None:
+        """Charge what the request has used; ``price`` is that of the model which answered, if another did.
+
+        Raises:
+            RuntimeError: it is settled already.
+        """
+        self._settle(usage)
+        for charge in self._charges:
+            charge.correct(charge.counter.limit.charged(usage, price or self.price), self._clock())
+
+    def cancel(self) -> None:
+        """Charge nothing, not even a request: it has reached no engine.
+
+        Raises:
+            RuntimeError: it is settled already.
+        """
+        self._settle(Usage())
+        for charge in self._charges:
+            charge.correct(0.0, self._clock())
+
+    def _settle(self, usage: Usage) -> None:
+        if self.settled is not None:
+            raise RuntimeError("a reservation is settled once")
+        self.settled = usage

@@ -1,0 +1,180 @@
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auth.limits import Limit
+from auth.usage import Usage
+from tests.unit.auth.simulation import ONE, World, admitted, key_with, most_in_a_minute, project_with
+
+PROJECT = project_with()
+
+
+async def drive(world: World, limit: Limit, estimate: Usage, *, per_second: float, seconds: float) -> list[float]:
+    """Send requests to random replicas at a rate; return the times at which one was admitted."""
+    dice, key, times = random.Random(7), key_with(limit), []
+    step_s = 1 / per_second
+    next_report = world.now
+    for _ in range(round(seconds * per_second)):
+        world.now += step_s
+        if world.now >= next_report:
+            next_report = world.now + 0.1
+            for limiter in world.limiters:
+                await limiter.report()
+        limiter = dice.choice(world.limiters)
+        if await admitted(limiter.reserve(key, PROJECT, model="m", estimate=estimate)):
+            times.append(world.now)
+    return times
+
+
+async def test_four_replicas_at_five_times_the_limit_never_exceed_it_and_waste_little() -> None:
+    world = World(replicas=4)
+    times = await drive(world, Limit("requests", "minute", 120), ONE, per_second=10, seconds=600)
+    assert most_in_a_minute((time, 1) for time in times) <= 120
+    assert len(times) >= 0.95 * 120 * 10
+
+
+async def test_four_replicas_share_a_token_limit_without_wasting_it_on_leftovers() -> None:
+    world = World(replicas=4)
+    times = await drive(world, Limit("tokens", "minute", 20_000), Usage(200, 300), per_second=3.4, seconds=600)
+    assert most_in_a_minute((time, 500) for time in times) <= 20_000
+    assert 500 * len(times) >= 0.95 * 20_000 * 10
+
+
+async def test_a_replica_that_is_idle_gives_its_lease_to_the_others() -> None:
+    world = World(replicas=2)
+    idle, busy = world.limiters
+    key = key_with(Limit("requests", "minute", 100))
+    assert await admitted(idle.reserve(key, PROJECT, model="m", estimate=ONE))
+    times = []
+    for _ in range(150):
+        await world.pass_time(0.1)
+        if await admitted(busy.reserve(key, PROJECT, model="m", estimate=ONE)):
+            times.append(world.now)
+    assert len(times) == 99
+
+
+async def test_slots_for_concurrent_requests_move_to_where_they_are_needed() -> None:
+    world = World(replicas=4)
+    key = key_with(Limit("concurrency", None, 8))
+    for limiter in world.limiters:
+        reservations = [limiter.reserve(key, PROJECT, model="m", estimate=ONE) for _ in range(9)]
+        held = []
+        for reservation in reservations:
+            if not await admitted(reservation):
+                await world.pass_time(0.6)
+                held += [reservation] if await admitted(reservation) else []
+            else:
+                held.append(reservation)
+        assert len(held) == 8
+        for reservation in held:
+            reservation.settle(ONE)
+
+
+async def test_a_new_coordinator_learns_from_the_replicas_what_is_in_use() -> None:
+    world = World(replicas=2)
+    key = key_with(Limit("requests", "minute", 10))
+    for _ in range(10):
+        assert await admitted(world.limiters[0].reserve(key, PROJECT, model="m", estimate=ONE))
+    world.coordinator = type(world.coordinator)()
+    await world.pass_time(0.3)
+    assert not await admitted(world.limiters[1].reserve(key, PROJECT, model="m", estimate=ONE))
+
+
+async def test_without_a_coordinator_each_replica_goes_on_with_an_equal_share() -> None:
+    world = World(replicas=4)
+    await world.pass_time(1)
+    world.alive = False
+    await world.pass_time(1)
+    key = key_with(Limit("requests", "minute", 100))
+    results = [
+        await admitted(limiter.reserve(key, PROJECT, model="m", estimate=ONE))
+        for limiter in world.limiters
+        for _ in range(50)
+    ]
+    assert sum(results) == 100
+
+
+async def test_one_outage_of_the_coordinator_stays_below_twice_the_limit() -> None:
+    world = World(replicas=4)
+    times = await drive(world, Limit("requests", "minute", 120), ONE, per_second=10, seconds=70)
+    world.alive = False
+    times += await drive(world, Limit("requests", "minute", 120), ONE, per_second=10, seconds=30)
+    world.alive = True
+    times += await drive(world, Limit("requests", "minute", 120), ONE, per_second=10, seconds=70)
+    assert most_in_a_minute((time, 1) for time in times) < 240
+
+
+async def test_what_a_dead_replica_had_used_counts_for_its_minute() -> None:
+    world = World(replicas=2)
+    dying, living = world.limiters
+    key = key_with(Limit("requests", "minute", 10))
+    for _ in range(10):
+        assert await admitted(dying.reserve(key, PROJECT, model="m", estimate=ONE))
+    await world.pass_time(0.2)
+    world.limiters = [living]
+    await world.pass_time(50)
+    assert not await admitted(living.reserve(key, PROJECT, model="m", estimate=ONE))
+    await world.pass_time(20)
+    assert await admitted(living.reserve(key, PROJECT, model="m", estimate=ONE))
+
+
+async def test_the_slots_of_a_dead_replica_are_free_soon() -> None:
+    world = World(replicas=2)
+    dying, living = world.limiters
+    key = key_with(Limit("concurrency", None, 1))
+    assert await admitted(dying.reserve(key, PROJECT, model="m", estimate=ONE))
+    await world.pass_time(0.2)
+    world.limiters = [living]
+    await world.pass_time(6)
+    assert await admitted(living.reserve(key, PROJECT, model="m", estimate=ONE))
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # which replica
+        st.sampled_from([0.0, 0.01, 0.1, 0.7, 5.0, 31.0, 61.0]),  # seconds that pass before
+        st.integers(1, 12),  # tokens that are asked for
+        st.integers(0, 12),  # tokens that are used, when the next step begins
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=STEPS, limit=st.integers(5, 40))
+async def test_whatever_happens_replicas_together_stay_within_the_limit(
+    steps: list[tuple[int, float, int, int]], limit: int
+) -> None:
+    world = World(replicas=3)
+    key = key_with(Limit("completion_tokens", "minute", limit))
+    used: list[tuple[float, float]] = []
+    for replica, pause_s, asked, taken in steps:
+        world.now += pause_s
+        await world.limiters[replica - 1].report()
+        reservation = world.limiters[replica].reserve(key, PROJECT, model="m", estimate=Usage(0, asked))
+        if await admitted(reservation):
+            used.append((world.now, asked))
+            assert most_in_a_minute(used) <= limit
+            reservation.settle(Usage(0, min(taken, asked)))
+            used[-1] = (world.now, min(taken, asked))
+    assert most_in_a_minute(used) <= limit
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=STEPS, limit=st.integers(5, 40))
+async def test_one_replica_admits_exactly_what_the_reference_does(
+    steps: list[tuple[int, float, int, int]], limit: int
+) -> None:
+    world = World(replicas=1)
+    key = key_with(Limit("completion_tokens", "minute", limit))
+    used: list[tuple[float, float]] = []
+    for _, pause_s, asked, taken in steps:
+        world.now += pause_s + 0.5  # longer than a denial is believed
+        buckets = [(time, amount) for time, amount in used if (time // 0.5 + 1) * 0.5 + 60 > world.now]
+        expected = sum(amount for _, amount in buckets) + asked <= limit
+        reservation = world.limiters[0].reserve(key, PROJECT, model="m", estimate=Usage(0, asked))
+        assert await admitted(reservation) is expected
+        if expected:
+            reservation.settle(Usage(0, min(taken, asked)))
+            used.append((world.now, min(taken, asked)))
