@@ -70,7 +70,7 @@ class Step:
 
 def plan(accelerator: str, *, dev: bool) -> list[Step]:
     """Return the runs of pip that build the environment."""
-    extras = ["transformers", *(["dev"] if dev else [])]
+    extras = ["transformers", "postgres", *(["dev"] if dev else [])]
     tools = list(DEV_TOOLS) if dev else []
     if accelerator == "cuda":
         extras.append("vllm")
@@ -92,14 +92,18 @@ def plan(accelerator: str, *, dev: bool) -> list[Step]:
     ]
 
 
+FOR_TESTS = {"curl": "curl", "createdb": "postgresql"}
+"""Programs that tests drive, and the Debian packages that have them; without one, the tests of it are skipped."""
+
+
 def missing_system_packages(accelerator: str, *, dev: bool) -> list[str]:
-    """Return the Debian packages without which what we install could not run."""
+    """Return the Debian packages that are wanted and not there, a program being known by its command."""
     missing = []
     if accelerator == "cpu":
         try:
             ctypes.CDLL("libnuma.so.1")
         except OSError:
             missing.append("libnuma1")
-    if dev and not shutil.which("curl"):
-        missing.append("curl")
+    if dev:
+        missing += [package for program, package in FOR_TESTS.items() if not shutil.which(program)]
     return missing

