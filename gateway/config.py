@@ -139,9 +139,10 @@ class EchoArgs(_Section):
 class UpstreamArgs(_Section):
     """The ``engine_args`` of an upstream model, as ``engines.upstream`` explains them."""
 
-    base_url: str = Field(pattern=r"^https?://[^/]")
-    api_key_env: str | None = Field(default=None, min_length=1)
+    base_url: str = Field(pattern=r"^https?://[^\s]+$")
     model: str | None = Field(default=None, min_length=1)
+    api_key_env: str | None = Field(default=None, min_length=1)
+    connect_timeout_s: float = Field(default=5, gt=0)
 
 
 def _kind_of_entry(entry: Any) -> str:

@@ -45,7 +45,7 @@ def cluster_environment(
     }
     if offline:
         defaults["HF_HUB_OFFLINE"] = "1"
-    haproxy = run / "haproxy"
+    folder = run / "ha"  # short, as the names within: a Unix socket's path has 107 bytes, and Ray puts 57 between
     fixed = {
         "RAYGATE_HOME": str(home),
         "RAYGATE_RUN_ID": run.name,
@@ -55,11 +55,11 @@ def cluster_environment(
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(run / "haproxy.sh"),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
-        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(haproxy / "log.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(haproxy),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "log"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
     }
     # A cluster that the operator's shell points to is none of ours.
     return {**defaults, **{name: value for name, value in inherited.items() if name != "RAY_ADDRESS"}, **fixed}

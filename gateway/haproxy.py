@@ -20,6 +20,7 @@ HEADER_TIMEOUT_S = 30
 
 _REQUEST_ID = """\
     http-request set-var(txn.request_id) req.hdr(x-request-id) if { req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{1,128}$ }
+    http-request del-header x-request-id if !{ var(txn.request_id) -m found }
     http-after-response set-header x-request-id %[var(txn.request_id)] if !{ res.hdr(x-request-id) -m found } { var(txn.request_id) -m found }
     http-after-response set-header x-request-id %[uuid] if !{ res.hdr(x-request-id) -m found }"""  # noqa: E501
 

@@ -33,8 +33,8 @@ from gateway.processes import adopt_orphans, descendants, end_descendants
 STOP_S = 8.0
 """How long the cluster may take to end in order; requests in progress end within it, or are cut off."""
 
-_LONGEST_FOLDER = 24
-"""Bytes: HAProxy's socket lies in a folder of 56 letters below it, and a socket's path may have 107."""
+_LONGEST_BASE = 12
+"""Bytes: below a longer folder for temporary files, the path of HAProxy's Unix socket would not fit."""
 
 
 class Cluster:
@@ -133,7 +133,7 @@ def survivors() -> list[int]:
 
 def _private_folder() -> Path:
     base = tempfile.gettempdir()
-    return Path(tempfile.mkdtemp(prefix="raygate-", dir=base if len(base) <= _LONGEST_FOLDER - 16 else "/tmp"))  # noqa: S108
+    return Path(tempfile.mkdtemp(prefix="raygate-", dir=base if len(base) <= _LONGEST_BASE else "/tmp"))  # noqa: S108
 
 
 def _cpus(config: Config) -> float:

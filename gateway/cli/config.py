@@ -20,7 +20,7 @@ def check(file: ConfigFile) -> None:
     Exit codes: 0 without mistakes, 2 with.
     """
     config = _loaded(file)
-    typer.echo(f"{file}: {len(config.models)} models, {len(config.aliases)} aliases, no mistakes")
+    typer.echo(f"{file}: no mistakes, models: {', '.join(entry.name for entry in config.entries)}")
 
 
 def config(file: ConfigFile, serve: Serve = False) -> None:

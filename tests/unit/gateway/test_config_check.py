@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from gateway.config import Config, Replicas
+import engines.echo
+import engines.upstream
+from gateway.config import Config, EchoArgs, Replicas, UpstreamArgs
 from gateway.config_check import load
 from gateway.config_file import ConfigError, Mistake
 from gateway.settings import WeightedModel
@@ -144,8 +147,8 @@ def test_a_hub_id_or_an_embedded_name_stays_as_it_is(tmp_path: Path, source: str
     assert (model.source, model.folder) == (source, None)
 
 
-def test_the_echo_engine_takes_what_its_own_settings_name() -> None:
-    from engines.echo import EchoArgs as Theirs
-    from gateway.config import EchoArgs as Ours
-
-    assert set(Ours.model_fields) == set(Theirs.model_fields)
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(EchoArgs, engines.echo.EchoArgs), (UpstreamArgs, engines.upstream.UpstreamArgs)]
+)
+def test_the_checked_arguments_are_those_of_the_engine(ours: type[BaseModel], theirs: type[BaseModel]) -> None:
+    assert set(ours.model_fields) == set(theirs.model_fields)
