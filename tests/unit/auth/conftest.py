@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,10 +43,12 @@ class PostgresServer:
     def stop(self) -> None:
         self.run("pg_ctl", "-D", str(self.data), "-w", "-m", "immediate", "stop")
 
-    def create_database(self) -> str:
-        name = f"t_{uuid.uuid4().hex}"
-        self.run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "raygate", name)
-        return f"postgresql://raygate@127.0.0.1:{self.port}/{name}"
+    def empty_database(self) -> str:
+        """Make the server's one database empty; return its URL."""
+        empty = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "raygate", "-d", "postgres"]
+        self.run("psql", *address, "-q", "-c", "SET lock_timeout = '5s'", "-c", empty)
+        return f"postgresql://raygate@127.0.0.1:{self.port}/postgres"
 
 
 def _find_binaries() -> Path | None:
@@ -99,7 +100,7 @@ def postgres() -> Iterator[PostgresServer]:
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return sqlite_url(tmp_path)
-    return request.getfixturevalue("postgres").create_database()
+    return request.getfixturevalue("postgres").empty_database()
 
 
 @pytest.fixture

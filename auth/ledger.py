@@ -1,0 +1,167 @@
+"""The ledger of a gateway replica: every request becomes a row, written behind the requests' backs.
+
+What is promised:
+
+* ``record`` never waits. Rows are written within ``FLUSH_S`` while the database answers, and held back while it
+  does not, up to ``MAX_HELD_ROWS``; then new ones are dropped and counted in ``dropped``.
+* ``close`` writes everything.
+* A request that is open for longer than ``JOURNAL_S`` is in the journal, with its tokens so far. When the replica
+  dies, another one (or the next to start) finds that its heart beats no more and records what was open as ``lost``.
+  So a kill costs at most the rows of one second, and the tokens of one second of every stream.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Self
+
+from auth.ledger_row import LedgerRow
+from auth.ledger_write import Batch, write
+from auth.reaper import Reaper
+from auth.store import Store
+
+FLUSH_S = 0.25
+JOURNAL_S = 0.5
+MAX_HELD_ROWS = 100_000
+
+_BATCH_ROWS = 5_000
+_RETRY_S = 1.0
+_CLOSE_TIMEOUT_S = 10.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Open:
+    row: LedgerRow
+    completion_tokens: int = 0
+    journaled_tokens: int | None = None
+
+
+class Ledger:
+    """Takes rows. Make one with ``open``; end it with ``close``.
+
+    Attributes:
+        dropped: rows that were lost because the database was away for too long.
+        degraded: why rows are held back; ``None`` while they are written.
+    """
+
+    def __init__(self, store: Store, gateway: str) -> None:
+        self.dropped = 0
+        self.degraded: str | None = None
+        self._store = store
+        self._gateway = gateway
+        self._rows: deque[LedgerRow] = deque()
+        self._open: dict[str, _Open] = {}
+        self._reaper = Reaper(store, gateway)
+        self._journaled_at = 0.0
+        self._one_flush = asyncio.Lock()
+        self._closing = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, store: Store, *, gateway: str) -> Self:
+        """Begin to write; ``gateway`` is a name that no other replica has or had."""
+        ledger = cls(store, gateway)
+        ledger._writing = asyncio.create_task(ledger._keep_writing(), name="ledger")
+        return ledger
+
+    async def close(self) -> None:
+        """Write every row, and say goodbye; requests that are open still become ``lost`` when they are found."""
+        self._closing.set()
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    @property
+    def held_rows(self) -> int:
+        """How many rows wait to be written."""
+        return len(self._rows)
+
+    def begin(self, row: LedgerRow) -> None:
+        """Note that a request is open; the row says what will be charged if the replica dies at once."""
+        self._open[row.id] = _Open(row)
+
+    def progress(self, row_id: str, completion_tokens: int) -> None:
+        """Note how many completion tokens an open request has had in all."""
+        self._open[row_id].completion_tokens = completion_tokens
+
+    def record(self, row: LedgerRow) -> None:
+        """Take the final row of a request, begun or not. Never waits, never raises."""
+        self._open.pop(row.id, None)
+        if len(self._rows) >= MAX_HELD_ROWS:
+            self.dropped += 1
+        else:
+            self._rows.append(row)
+
+    async def flush(self) -> None:
+        """Write what there is now.
+
+        Raises:
+            Exception: as the database's driver does; nothing is lost by it.
+        """
+        async with self._one_flush:
+            journal_is_due = time.monotonic() - self._journaled_at >= JOURNAL_S
+            rows = [self._rows[place] for place in range(min(_BATCH_ROWS, len(self._rows)))]
+            told = self._to_journal() if journal_is_due else []
+            if rows or journal_is_due:
+                await write(self._store, _batch(self._gateway, rows, told))
+            for _ in rows:
+                self._rows.popleft()
+            for entry, tokens in told:
+                entry.journaled_tokens = tokens
+            if journal_is_due:
+                self._journaled_at = time.monotonic()
+
+    def _to_journal(self) -> list[tuple[_Open, int]]:
+        """Return the open requests of which the journal does not know, or not the newest tokens."""
+        entries = self._open.values()
+        return [
+            (entry, entry.completion_tokens) for entry in entries if entry.journaled_tokens != entry.completion_tokens
+        ]
+
+    async def _keep_writing(self) -> None:
+        while not self._closing.is_set():
+            await self._pause(_RETRY_S if self.degraded else FLUSH_S)
+            try:
+                await self.flush()
+                await self._reaper.look()
+            except Exception as error:  # any failure of any driver: rows wait
+                self._degrade(error)
+            else:
+                self._recover()
+        await self._write_the_rest()
+
+    async def _pause(self, seconds: float) -> None:
+        if len(self._rows) >= _BATCH_ROWS and not self.degraded:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+        except TimeoutError:
+            pass
+
+    async def _write_the_rest(self) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                while self._rows:
+                    await self.flush()
+                await self._reaper.say_goodbye()
+        except Exception as error:
+            _log.error("ledger_rows_lost", extra={"rows": len(self._rows), "error": type(error).__name__})
+
+    def _degrade(self, error: Exception) -> None:
+        if self.degraded is None:
+            self.degraded = f"the ledger cannot be written ({type(error).__name__}): its rows wait in memory"
+            _log.error("ledger_unreachable", extra={"error": type(error).__name__})
+
+    def _recover(self) -> None:
+        if self.degraded is not None:
+            self.degraded = None
+            _log.info("ledger_back", extra={"dropped": self.dropped})
+
+
+def _batch(gateway: str, rows: list[LedgerRow], told: list[tuple[_Open, int]]) -> Batch:
+    opened = [(entry.row, tokens) for entry, tokens in told if entry.journaled_tokens is None]
+    progressed = {entry.row.id: tokens for entry, tokens in told if entry.journaled_tokens is not None}
+    return Batch(gateway, rows, opened, progressed)

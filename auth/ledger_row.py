@@ -1,0 +1,108 @@
+"""One line of the ledger."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import orjson
+
+LOST = "lost"
+"""The error code of a request whose gateway replica died before it could say how it ended."""
+
+MAX_USER_LENGTH = 256
+MAX_METADATA_BYTES = 4096
+_MAX_NAME_LENGTH = 128
+
+
+def new_id() -> str:
+    """Return a unique id that rises with time."""
+    return id_floor(time.time()) + secrets.token_hex(8)
+
+
+def id_floor(wall_s: float) -> str:
+    """Return what the ids of everything that begins after ``wall_s`` (seconds since the epoch) exceed."""
+    return f"{max(0, int(wall_s * 1e9)):016x}"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One request, whatever became of it. No prompt, no answer.
+
+    While the request is open, the row says what is estimated; ``dataclasses.replace`` makes the final one.
+
+    Attributes:
+        request_id: as the client saw it; clients may choose it, so it need not be unique: ``id`` is.
+        key_id, project_id: who asked.
+        model_asked: what the client put in ``model``.
+        model, engine, replica: which model, engine kind and engine replica answered; empty when none did.
+        prompt_tokens, cached_tokens, completion_tokens: of the engine's report, or else counted by the gateway.
+        cost: by the model's price.
+        status: the HTTP status that was sent; 499 when the client had gone, 0 when lost.
+        error_code: as in the error body; ``lost`` when the gateway replica died.
+        queued_s, ttft_s, total_s: seconds until the engine had it, to the first token, and in all.
+        user, metadata: what the client said; cut to a bound, never trusted.
+        created_at: seconds since the epoch.
+    """
+
+    request_id: str
+    key_id: str
+    project_id: str
+    model_asked: str
+    model: str = ""
+    replica: str = ""
+    engine: str = ""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    status: int = 0
+    error_code: str | None = None
+    finish_reason: str | None = None
+    queued_s: float | None = None
+    ttft_s: float | None = None
+    total_s: float | None = None
+    streamed: bool = False
+    user: str | None = None
+    metadata: Mapping[str, str] | None = None
+    created_at: float = field(default_factory=time.time)
+    id: str = field(default_factory=new_id)
+
+    @property
+    def hour(self) -> int:
+        """The hour since the epoch in which the request began."""
+        return int(self.created_at // 3600)
+
+    def columns(self) -> dict[str, Any]:
+        """Return the row as the database takes it: bounded, and without the NUL that PostgreSQL refuses."""
+        columns = asdict(self)
+        for name in ("request_id", "model_asked", "model", "replica"):
+            columns[name] = _text(columns[name], _MAX_NAME_LENGTH)
+        columns["user"] = None if self.user is None else _text(self.user, MAX_USER_LENGTH)
+        columns["metadata"] = None if self.metadata is None else _bounded_json(self.metadata)
+        return columns
+
+    def dump(self) -> str:
+        """Return the row as JSON, for the journal."""
+        return orjson.dumps(self.columns()).decode()
+
+    @classmethod
+    def load(cls, text: str) -> Self:
+        """Read ``dump``'s JSON."""
+        fields = orjson.loads(text)
+        metadata = fields.pop("metadata")
+        return cls(**fields, metadata=None if metadata is None else orjson.loads(metadata))
+
+
+def _text(text: str, length: int) -> str:
+    cut = text[:length]
+    return cut if cut.isprintable() else cut.replace("\0", "").encode(errors="replace").decode()
+
+
+def _bounded_json(metadata: Mapping[str, str]) -> str:
+    try:
+        text = orjson.dumps(dict(metadata)).decode().replace("\\u0000", "")
+    except orjson.JSONEncodeError:
+        return "{}"
+    return text if len(text) <= MAX_METADATA_BYTES else "{}"
