@@ -33,21 +33,29 @@ import os
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from ray import serve
 from ray.serve import Application, Deployment
+from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engines.status import StatusServer
 
 TOKEN_HEADER = b"x-raygate-internal"
 """Carries the cluster's internal token on every request from a gateway to an engine."""
 
-LOAD_PATH = "/-/load"
-"""Where an engine replica tells the gateway how many requests it runs and holds back."""
+LOAD_PATH = "/load"
+"""Where an engine replica's status port tells how many requests it runs and holds back."""
+
+STATUS_PORT = "status_port"
+"""The name of that port in the replica's metadata, which Ray Serve's request router knows."""
 
 
 def default_home() -> Path:
@@ -149,12 +157,11 @@ def internal_token(home: Path) -> str:
 class InternalOnly:
     """An ASGI layer that answers 404 to whoever does not carry the internal token.
 
-    Engine replicas listen on every interface, and an engine's app has routes that no client may reach.
+    Engine replicas may listen on every interface, and an engine's app has routes that no client may reach.
     """
 
-    def __init__(self, app: ASGIApp, engine: Engine, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._engine = engine
         self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -164,11 +171,6 @@ class InternalOnly:
             if not hmac.compare_digest(shown, self._token):
                 await error_response(404, "Not found.")(scope, receive, send)
                 return
-            if scope["path"] == LOAD_PATH:
-                load = self._engine.load()
-                body = {"running": load.running, "waiting": load.waiting}
-                await JSONResponse(body)(scope, receive, send)
-                return
         await self._app(scope, receive, send)
 
 
@@ -177,17 +179,24 @@ class InternalOnly:
 class EngineReplica:
     """The Serve replica around one engine: starts it, guards it, and speaks for it over a handle as well."""
 
-    async def __init__(self, engine: type[Engine], settings: EngineSettings) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(self, engine: type[Engine], settings: EngineSettings) -> None:  # type: ignore[misc]  # awaited
         self._engine = engine(settings)
         try:
-            guarded = await self._engine.start()
+            app = await self._engine.start()
         except EngineStartError:
             await self._engine.stop()
             raise
-        self._asgi = InternalOnly(guarded, self._engine, internal_token(settings.home))
+        token = internal_token(settings.home)
+        self._asgi = InternalOnly(app, token)
+        status = Starlette(routes=[Route(LOAD_PATH, self._load)])
+        self._status = StatusServer(InternalOnly(status, token))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._asgi
+
+    def record_replica_metadata(self) -> dict[str, int]:
+        """Tell Serve, which asks once, what gateways should know of this replica."""
+        return {STATUS_PORT: self._status.port}
 
     async def check_health(self) -> None:
         """Tell Serve, which asks periodically, whether this replica still answers."""
@@ -195,8 +204,12 @@ class EngineReplica:
 
     async def __del__(self) -> None:
         # Serve's hook for the end of a replica; it awaits it.
-        if hasattr(self, "_engine"):
+        if hasattr(self, "_status"):
+            await self._status.close()
             await self._engine.stop()
+
+    async def _load(self, _: Request) -> JSONResponse:
+        return JSONResponse(asdict(self._engine.load()))
 
     async def call(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes

@@ -77,11 +77,12 @@ class EchoEngine(Engine):
         app = Starlette(routes=[Route("/v1/chat/completions", self._chat, methods=["POST"])])
 
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            self._running += 1
+            requests = 1 if scope["type"] == "http" else 0
+            self._running += requests
             try:
                 await app(scope, receive, send)
             finally:
-                self._running -= 1
+                self._running -= requests
 
         return counted
 

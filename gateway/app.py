@@ -7,14 +7,14 @@ from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from ray import serve
 from ray.serve import Application, Deployment
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from gateway.envelope import Envelope
 from gateway.logs import configure_logs
-from gateway.routes.chat import Chat
+from gateway.routes.chat import Chat, chat_documented
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
+from gateway.routes.plain import PlainRoute
 from gateway.services import Services, open_services
 from gateway.settings import GatewaySettings
 
@@ -31,7 +31,7 @@ def create_app(services: Services) -> Api:
     """Return the front door."""
     app = Api(title="Raygate", version="0.1.0", docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False
-    app.router.routes.append(Route(Chat.path, Chat(services), methods=["POST"]))
+    app.router.routes.append(PlainRoute(Chat.path, Chat(services), chat_documented, tags=["chat"]))
     app.include_router(models_router(services))
     app.include_router(health_router(services))
     return app

@@ -20,7 +20,7 @@ log = structlog.get_logger("raygate.access")
 
 
 class Envelope:
-    """Wraps an ASGI app; inner apps find ``scope["raygate.exchange"]`` and may raise :class:`errors.ApiError`."""
+    """Wraps an ASGI app, which finds its way back in ``scope["raygate.response"]`` and may raise ``ApiError``."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -30,8 +30,8 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = scope["raygate.exchange"] = Exchange.begin(scope)
-        response = Response(exchange, send)
+        exchange = Exchange.begin(scope)
+        response = scope["raygate.response"] = Response(exchange, send)
         status = 0
         try:
             await self._app(scope, receive, response)

@@ -66,6 +66,12 @@ class Response:
     send: Send
     status: int = 0
 
+    @classmethod
+    def of(cls, scope: Scope) -> "Response":
+        """Return the way back that the envelope opened for the exchange in ``scope``."""
+        response: Response = scope["raygate.response"]
+        return response
+
     async def __call__(self, message: Message) -> None:
         """Send an ASGI message, with the exchange's headers on its start."""
         if message["type"] == "http.response.start":

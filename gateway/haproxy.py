@@ -6,7 +6,9 @@ Ray Serve runs whatever ``RAY_SERVE_HAPROXY_BINARY_PATH`` names, at the start an
 * metrics and statistics are for this machine alone, where Ray Serve opens them to every interface;
 * clients connect to the interface that the operator chose, while Ray Serve stays on the loopback interface;
 * an error that HAProxy answers itself has the shape of every other error, and a request id;
-* a client that sends its headers too slowly is let go.
+* a client that sends its headers too slowly is let go;
+* a client that leaves is noticed: with ``splice-request``, HAProxy 2.8 no longer reads from a client whose body came
+  after its headers, as httpx sends it, and generation would go on for nobody.
 
 Only the standard library is imported, since each reload waits for this.
 """
@@ -24,6 +26,8 @@ _REQUEST_ID = """\
     http-after-response set-header x-request-id %[var(txn.request_id)] if !{ res.hdr(x-request-id) -m found } { var(txn.request_id) -m found }
     http-after-response set-header x-request-id %[uuid] if !{ res.hdr(x-request-id) -m found }"""  # noqa: E501
 
+_REPLACED = ("errorfile ", "timeout http-request ", "option splice-request")
+
 
 def amended(config: str, host: str, pages: Path) -> str:
     """Return HAProxy's configuration with Raygate's changes; a configuration that has them already stays as it is.
@@ -38,7 +42,7 @@ def amended(config: str, host: str, pages: Path) -> str:
     for line in config.splitlines():
         if line and not line[0].isspace():
             section = line.strip()
-        if line in _REQUEST_ID.splitlines() or line.strip().startswith(("errorfile ", "timeout http-request ")):
+        if line in _REQUEST_ID.splitlines() or line.strip().startswith(_REPLACED):
             continue
         lines += _amended(line, section, host, pages)
     return "\n".join(lines) + "\n"

@@ -1,5 +1,7 @@
 """What Prometheus sees: figures by model, never by key or by content."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from engines.base import Load
@@ -23,8 +25,6 @@ class Metrics:
         self._first_token = self._histogram("raygate_time_to_first_token_seconds", "Arrival to the first event sent.")
         self._duration = self._histogram("raygate_request_duration_seconds", "Arrival to the last byte sent.")
         self._in_progress = self._gauge("raygate_requests_in_progress", "Requests inside this gateway replica.")
-        self._running = self._gauge("raygate_engine_requests_running", "Requests that engines generate for.")
-        self._queued = self._gauge("raygate_engine_requests_queued", "Requests that wait inside engines.")
 
     def begin(self, model: str) -> None:
         """Count a request that entered."""
@@ -54,11 +54,6 @@ class Metrics:
             self._completion.labels(*labels).inc(usage.completion_tokens)
             self._cached.labels(*labels).inc(usage.cached_tokens)
 
-    def loads(self, model: str, loads: dict[str, Load]) -> None:
-        """Set the engines' own counts, summed over a model's replicas."""
-        self._running.labels(self._replica, model).set(sum(load.running for load in loads.values()))
-        self._queued.labels(self._replica, model).set(sum(load.waiting for load in loads.values()))
-
     def exposition(self) -> bytes:
         """Return the figures in Prometheus' text format."""
         return generate_latest(self._registry)
@@ -71,3 +66,29 @@ class Metrics:
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(name, text, ("replica", "model"), buckets=_SECONDS, registry=self._registry)
+
+
+def engine_loads(loads: dict[str, dict[str, Load]]) -> bytes:
+    """Return the engines' own counts in Prometheus' text format.
+
+    Args:
+        loads: by model, then by engine replica.
+    """
+    registry, labels = CollectorRegistry(), ("model", "engine_replica")
+    running = Gauge("raygate_engine_requests_running", "Requests that engines generate for.", labels, registry=registry)
+    queued = Gauge("raygate_engine_requests_queued", "Requests that wait inside engines.", labels, registry=registry)
+    for model, replicas in loads.items():
+        for replica, load in replicas.items():
+            running.labels(model, replica).set(load.running)
+            queued.labels(model, replica).set(load.waiting)
+    return generate_latest(registry)
+
+
+def merged(expositions: Iterable[bytes]) -> bytes:
+    """Return the figures of several gateway replicas as one exposition: each family once, with all its samples."""
+    families: dict[bytes, list[bytes]] = {}
+    for exposition in expositions:
+        for block in exposition.split(b"# HELP ")[1:]:
+            help_line, type_line, *samples = block.splitlines()
+            families.setdefault(b"# HELP " + help_line + b"\n" + type_line, []).extend(samples)
+    return b"".join(b"\n".join([head, *samples, b""]) for head, samples in families.items())

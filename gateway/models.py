@@ -1,9 +1,8 @@
 """Which model names exist, and what they resolve to."""
 
 import random
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway import errors
@@ -23,15 +22,15 @@ class ModelTable:
 
     models: dict[str, ModelEntry]
     aliases: dict[str, AliasEntry]
-    default: str | None = None
-    created: int = field(default_factory=lambda: int(time.time()))
+    default: str | None
+    created: int
 
     @classmethod
     def of(cls, settings: GatewaySettings) -> "ModelTable":
         """Return the table that the settings describe."""
         models = {model.name: model for model in settings.models}
         aliases = {alias.name: alias for alias in settings.aliases}
-        return cls(models, aliases, settings.default_model)
+        return cls(models, aliases, settings.default_model, settings.created)
 
     def asked_for(self, name: str | None) -> str:
         """Return the name that a request means.

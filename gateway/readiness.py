@@ -60,9 +60,9 @@ class Readiness:
         self._refreshed_at = -FRESH_S
         self._one_refresh = asyncio.Lock()
 
-    def of(self, model: str) -> ModelState:
-        """Return the state of one model."""
-        return self._states[model]
+    async def is_ready(self, model: str) -> bool:
+        """Say whether a model has a running replica; a no is never older than ``FRESH_S``."""
+        return self._states[model].state == "ready" or (await self.all())[model].state == "ready"
 
     async def all(self) -> dict[str, ModelState]:
         """Return every model's state now, in the order of the configuration."""

@@ -7,7 +7,7 @@ The private parts, of the Ray version that pyproject.toml pins:
 
 * ``handle.choose_replica(_reserve=False)``: picks a replica without a call to it;
 * ``selection._replica.backend_http_endpoint``: the replica's own ``(host, port)``, or ``None``;
-* ``handle._router``: leads to the list of running replicas.
+* ``handle._router``: leads to the running replicas, of which each tells its endpoint, node and metadata.
 """
 
 import asyncio
@@ -19,18 +19,22 @@ from functools import lru_cache, partial
 from typing import Any
 
 import aiohttp
+import orjson
 from ray import serve
 from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from yarl import URL
 
-from engines.base import LOAD_PATH, TOKEN_HEADER, Load
+from engines.base import LOAD_PATH, STATUS_PORT, TOKEN_HEADER, Load
 from gateway import errors
 
 ATTEMPTS = 3
 """How many replicas are asked before the client is told that all are busy."""
 
 RETRY_PAUSE_S = 0.05
+
+GATHER_S = 1.0
+"""How long a replica may take to tell its figures."""
 
 DRAIN_S = 0.1
 """How long the end of a body may lag behind its last event before the connection is given up."""
@@ -63,10 +67,14 @@ class Answer:
         return b"".join(chunks)
 
 
+Endpoint = tuple[str, int]
+"""Host and port."""
+
+
 @dataclass(frozen=True)
 class _Chosen:
     replica_id: str
-    endpoint: tuple[str, int] | None
+    endpoint: Endpoint | None
 
 
 @contextlib.asynccontextmanager
@@ -90,7 +98,7 @@ class Replicas:
         """Args: session: its pool keeps connections to engines; token: the cluster's internal token."""
         self._session = session
         self._token = token
-        self._handles: dict[str, DeploymentHandle[Any]] = {}
+        self._handles: dict[tuple[str, str], DeploymentHandle[Any]] = {}
         self._in_flight: Counter[str] = Counter()
 
     @contextlib.asynccontextmanager
@@ -126,31 +134,48 @@ class Replicas:
         raise errors.overloaded("Every replica of the model is busy. Please retry.")
 
     async def loads(self, application: str) -> dict[str, Load]:
-        """Return each running replica's own count of requests, by replica id; silent replicas are left out."""
-        found = {str(replica.replica_id.unique_id): replica for replica in _running(self._handle(application))}
-        counts = await asyncio.gather(*(self._load(replica.backend_http_endpoint) for replica in found.values()))
-        return {name: load for name, load in zip(found, counts, strict=True) if load is not None}
+        """Return each engine replica's own count of requests, by replica id; silent replicas are left out."""
+        bodies = await self._gather(self._handle(application), _status_endpoint, LOAD_PATH)
+        return {replica: Load(**orjson.loads(body)) for replica, body in bodies.items()}
+
+    async def siblings(self, path: str) -> list[bytes]:
+        """GET ``path`` from every gateway replica, this one included."""
+        handle = self._handle("gateway", "gateway")
+        return list((await self._gather(handle, _http_endpoint, path)).values())
+
+    async def _gather(
+        self, handle: DeploymentHandle[Any], endpoint_of: Callable[[Any], Endpoint | None], path: str
+    ) -> dict[str, bytes]:
+        """GET ``path`` from a deployment's running replicas; those that do not answer at once are left out."""
+        with contextlib.suppress(TimeoutError, DeploymentUnavailableError):
+            async with asyncio.timeout(GATHER_S):
+                await self._draw(handle)  # a handle learns of its replicas when it is first used
+        endpoints = {str(replica.replica_id.unique_id): endpoint_of(replica) for replica in _running(handle)}
+        bodies = await asyncio.gather(*(self._get(endpoint, path) for endpoint in endpoints.values()))
+        return {replica: body for replica, body in zip(endpoints, bodies, strict=True) if body is not None}
 
     async def _choose(self, application: str, patience_s: float) -> _Chosen:
         try:
             async with asyncio.timeout(patience_s):
-                first = await self._draw(application)
+                handle = self._handle(application)
+                first = await self._draw(handle)
                 if not self._in_flight[first.replica_id]:
                     return first
                 # Serve's router draws without asking replicas; our own counts make it a choice of the less busy of two.
-                second = await self._draw(application)
+                second = await self._draw(handle)
         except (TimeoutError, DeploymentUnavailableError):
             raise errors.model_loading() from None
         return min(first, second, key=lambda chosen: self._in_flight[chosen.replica_id])
 
-    async def _draw(self, application: str) -> _Chosen:
-        async with self._handle(application).choose_replica(_reserve=False) as selection:
+    async def _draw(self, handle: DeploymentHandle[Any]) -> _Chosen:
+        async with handle.choose_replica(_reserve=False) as selection:
             return _Chosen(selection.replica_id, selection._replica.backend_http_endpoint)
 
-    def _handle(self, application: str) -> DeploymentHandle[Any]:
-        if application not in self._handles:
-            self._handles[application] = serve.get_deployment_handle("engine", application, _check_exists=False)
-        return self._handles[application]
+    def _handle(self, application: str, deployment: str = "engine") -> DeploymentHandle[Any]:
+        name = (application, deployment)
+        if name not in self._handles:
+            self._handles[name] = serve.get_deployment_handle(deployment, application, _check_exists=False)
+        return self._handles[name]
 
     @contextlib.asynccontextmanager
     async def _open(
@@ -189,15 +214,15 @@ class Replicas:
         finally:
             parts.cancel()
 
-    async def _load(self, endpoint: tuple[str, int] | None) -> Load | None:
+    async def _get(self, endpoint: Endpoint | None, path: str) -> bytes | None:
         if endpoint is None:
             return None
         headers = {TOKEN_HEADER.decode(): self._token}
+        timeout = aiohttp.ClientTimeout(total=GATHER_S)
         try:
-            timeout = aiohttp.ClientTimeout(total=1)
-            async with self._session.get(_url(*endpoint, LOAD_PATH), headers=headers, timeout=timeout) as response:
-                return Load(**await response.json())
-        except (aiohttp.ClientError, TimeoutError, TypeError, ValueError):
+            async with self._session.get(_url(*endpoint, path), headers=headers, timeout=timeout) as response:
+                return await response.read() if response.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError):
             return None
 
 
@@ -233,3 +258,13 @@ def _running(handle: DeploymentHandle[Any]) -> list[Any]:
     router = getattr(handle, "_router", None)
     request_router = router._asyncio_router.request_router if router is not None else None
     return list(request_router.curr_replicas.values()) if request_router is not None else []
+
+
+def _http_endpoint(replica: Any) -> Endpoint | None:
+    endpoint: Endpoint | None = replica.backend_http_endpoint
+    return endpoint
+
+
+def _status_endpoint(replica: Any) -> Endpoint | None:
+    port = replica.replica_metadata.get(STATUS_PORT)
+    return (replica._replica_info.node_ip, port) if port else None

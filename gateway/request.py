@@ -76,7 +76,6 @@ async def generate(services: Services, parse: Parse, scope: Scope, receive: Rece
     Raises:
         ApiError: whatever the client is to be told.
     """
-    exchange: Exchange = scope["raygate.exchange"]
     bounds = services.settings.bounds
     key = identify(services, scope)
     call = parse(await read_json(scope, receive, bounds), bounds)
@@ -87,7 +86,7 @@ async def generate(services: Services, parse: Parse, scope: Scope, receive: Rece
         _deadline(bounds.request_timeout_s),
         contextlib.AsyncExitStack() as stack,
     ):
-        answer = await _first_answer(stack, services, candidates, call, exchange, progress)
+        answer = await _first_answer(stack, services, candidates, call, response.exchange, progress)
         if call.stream:
             await _relay_stream(answer, call, response, progress, services.settings.keep_alive_s)
         else:
@@ -118,7 +117,7 @@ async def _first_answer(
 async def _ask(
     stack: contextlib.AsyncExitStack, services: Services, model: ModelEntry, call: Call, exchange: Exchange
 ) -> Answer:
-    if services.readiness.of(model.name).state != "ready":
+    if not await services.readiness.is_ready(model.name):
         raise errors.model_loading()
     headers = {"x-request-id": exchange.request_id}
     patience_s = services.settings.bounds.queue_timeout_s

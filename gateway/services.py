@@ -24,6 +24,7 @@ class Services:
     readiness: Readiness
     replicas: Replicas
     metrics: Metrics
+    internal_token: str
 
 
 @contextlib.asynccontextmanager
@@ -40,11 +41,13 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
         await store.migrate()
         keys = await KeySnapshot.open(store)
         stack.push_async_callback(keys.close)
+        token = internal_token(settings.home)
         yield Services(
             settings=settings,
             keys=keys,
             models=ModelTable.of(settings),
             readiness=await stack.enter_async_context(watch_models(settings.models)),
-            replicas=await stack.enter_async_context(open_replicas(internal_token(settings.home))),
+            replicas=await stack.enter_async_context(open_replicas(token)),
             metrics=Metrics(replica),
+            internal_token=token,
         )

@@ -4,6 +4,7 @@
 write them itself.
 """
 
+import time
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -90,6 +91,7 @@ class GatewaySettings(_Frozen):
         keep_alive_s: a comment is sent on a silent stream this often; 0 turns it off.
         home: the folder of the database and the internal token.
         database_url: SQLAlchemy URL of the key store; ``None`` means SQLite in ``home``.
+        created: Unix seconds, shown in ``/v1/models``; by default the time at which the gateway was deployed.
     """
 
     models: list[ModelEntry] = Field(min_length=1)
@@ -99,3 +101,4 @@ class GatewaySettings(_Frozen):
     keep_alive_s: float = Field(default=15, ge=0)
     home: Path = Field(default_factory=default_home)
     database_url: str | None = None
+    created: int = Field(default_factory=lambda: int(time.time()))

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from starlette.types import Receive, Scope
+from starlette.types import Receive, Scope, Send
 
-from gateway.chat import parse_chat
+from gateway.chat import ChatBody, parse_chat
 from gateway.exchange import Response
 from gateway.request import Call, generate
 from gateway.services import Services
@@ -12,16 +12,22 @@ from gateway.settings import Bounds
 
 
 class Chat:
-    """A plain ASGI endpoint: FastAPI's dependency injection would cost more than all the rest of the way."""
+    """The endpoint."""
 
     path = "/v1/chat/completions"
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Response) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one chat request, streamed or whole."""
-        await generate(self._services, _call, scope, receive, send)
+        del send  # the envelope's own is richer
+        await generate(self._services, _call, scope, receive, Response.of(scope))
+
+
+def chat_documented(body: ChatBody) -> dict[str, Any]:
+    """Answer a conversation, whole or as a stream of server-sent events (``stream: true``)."""
+    raise NotImplementedError("describes the route; Chat answers it")
 
 
 def _call(payload: dict[str, Any], bounds: Bounds) -> Call:

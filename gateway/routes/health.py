@@ -1,14 +1,21 @@
 """``GET /healthz`` (this process), ``GET /readyz`` (every model) and ``GET /metrics``."""
 
 import asyncio
+import hmac
 from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from engines.base import TOKEN_HEADER
+from gateway import errors
 from gateway.identify import identify
+from gateway.metrics import engine_loads, merged
 from gateway.services import Services
+
+OWN_METRICS = "/internal/metrics"
+"""Where gateway replicas ask each other for their figures, with the internal token."""
 
 
 def health_router(services: Services) -> APIRouter:
@@ -28,13 +35,19 @@ def health_router(services: Services) -> APIRouter:
         models = {name: asdict(state) for name, state in states.items()}
         return {"status": status, "detail": services.keys.degraded, "models": models}
 
-    @router.get("/metrics", summary="Figures for Prometheus; needs a key", response_class=Response)
+    @router.get("/metrics", summary="Figures of all gateway replicas, for Prometheus; needs a key")
     async def metrics(request: Request) -> Response:
-        identify(services, request.scope, needs="inference")
+        identify(services, request.scope)
+        gateways = await services.replicas.siblings(OWN_METRICS)
         models = services.settings.models
         loads = await asyncio.gather(*(services.replicas.loads(model.application) for model in models))
-        for model, load in zip(models, loads, strict=True):
-            services.metrics.loads(model.name, load)
+        engines = engine_loads({model.name: load for model, load in zip(models, loads, strict=True)})
+        return Response(merged([*gateways, engines]), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get(OWN_METRICS, include_in_schema=False)
+    async def own_metrics(request: Request) -> Response:
+        if not hmac.compare_digest(request.headers.get(TOKEN_HEADER.decode(), ""), services.internal_token):
+            raise errors.unknown_route("GET")
         return Response(services.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     return router

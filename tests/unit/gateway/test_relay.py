@@ -1,6 +1,7 @@
 """Bytes from an engine to a client."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 
 import orjson
@@ -47,7 +48,7 @@ async def relayed(stream: Stream, chunks: list[bytes], then: Exception | None = 
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=40))
 def test_only_whole_events_leave_wherever_the_network_cuts(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(WHOLE)]
-    chunks = [WHOLE[a:b] for a, b in zip(places, places[1:], strict=False) if a != b]
+    chunks = [WHOLE[a:b] for a, b in itertools.pairwise(places) if a != b]
     sent = asyncio.run(relayed(Stream(include_usage=True), chunks))
     assert b"".join(sent) == WHOLE
     assert all(part.endswith(b"\n\n") for part in sent)

@@ -1,0 +1,47 @@
+"""The echo engine alone behind two gateway replicas."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.running import Raygate, raygate
+
+CONFIG = """
+models:
+  - name: echo
+    engine: echo
+    replicas: {min: 2, max: 2, max_ongoing_requests: 1000}
+  - name: slow
+    engine: echo
+    engine_args: {tokens_per_s: 50, first_token_s: 0.3}
+  - name: busy
+    engine: echo
+    engine_args: {tokens_per_s: 20}
+    replicas: {min: 1, max: 1, max_ongoing_requests: 1, max_queued_requests: 1}
+  - name: team/echo
+    engine: echo
+  - name: backed
+    route: [{model: busy, weight: 1}]
+    fallback: [echo]
+default_model: echo
+gateway:
+  replicas: 2
+  keep_alive_s: 0.1
+"""
+
+
+@pytest.fixture(scope="package")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raygate]:
+    home = tmp_path_factory.mktemp("echo")
+    config = home / "echo.yaml"
+    config.write_text(CONFIG)
+    with raygate(Path(config), home) as running:
+        yield running
+
+
+@pytest.fixture
+def http(echo: Raygate) -> Iterator[httpx.Client]:
+    with echo.client() as client:
+        yield client

@@ -1,0 +1,122 @@
+"""A real Raygate, started as a user would start it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+
+REPOSITORY = Path(__file__).parents[2]
+RAYGATE = Path(sys.executable).with_name("raygate")
+KEY = "sk-test-0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
+READY_S = 240
+
+
+@dataclass(frozen=True)
+class Raygate:
+    """A running ``raygate serve``."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    home: Path
+    output: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def openai_url(self) -> str:
+        return f"{self.url}/v1"
+
+    def client(self, key: str | None = KEY, timeout_s: float = 120) -> httpx.Client:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+
+    def raygate(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the CLI against this instance."""
+        env = {**os.environ, "RAYGATE_HOME": str(self.home), "RAYGATE_BASE_URL": self.url, "RAYGATE_API_KEY": KEY}
+        command = [str(RAYGATE), *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """Return this instance's processes whose command line or title holds all the words."""
+        run_id = _run_id(self.process.pid)
+        return [
+            process for process in _with_run_id(run_id) if all(word in " ".join(process.cmdline()) for word in words)
+        ]
+
+    def logs(self) -> str:
+        """Return everything that any of its processes has logged so far."""
+        files = [path for path in self.home.rglob("*") if path.suffix in {".log", ".out", ".err"} and path.is_file()]
+        return "\n".join(path.read_text(errors="replace") for path in files)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def raygate(config: Path, home: Path, *, ready: bool = True) -> Iterator[Raygate]:
+    """Start ``raygate serve`` on a free port, and stop it again as Ctrl-C in a service manager would."""
+    port = free_port()
+    output = home / "output.txt"
+    home.mkdir(parents=True, exist_ok=True)
+    env = {**os.environ, "RAYGATE_HOME": str(home), "RAYGATE_API_KEY": KEY}
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            [str(RAYGATE), "serve", str(config), "--port", str(port)],
+            env=env,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=REPOSITORY,
+            start_new_session=True,
+        )
+    running = Raygate(process, port, home, output)
+    try:
+        if ready:
+            await_ready(running)
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def await_ready(running: Raygate, timeout_s: float = READY_S) -> None:
+    """Wait until every model is ready; fail with the program's own words when it ends before."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if running.process.poll() is not None:
+            raise AssertionError(f"raygate ended:\n{running.output.read_text()}")
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{running.url}/readyz", timeout=5).status_code == 200:
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"not ready after {timeout_s} s:\n{running.output.read_text()}")
+
+
+def _run_id(parent: int) -> str:
+    for child in psutil.Process(parent).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if run_id := child.environ().get("RAYGATE_RUN_ID"):
+                return run_id
+    raise AssertionError("raygate has no children that carry its run id")
+
+
+def _with_run_id(run_id: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("RAYGATE_RUN_ID") == run_id:
+                found.append(process)
+    return found
