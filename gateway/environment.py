@@ -41,6 +41,8 @@ def cluster_environment(
         "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": "1",
         # The gateway has metrics of its own; Ray's would read a log line of every request in Python.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        # A model that cannot start is told at once; one that has run before is brought back as often as it takes.
+        "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_S),
     }
     if offline:

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from auth.keys import create_key, list_keys
-from auth.store import Store, sqlite_url
 from gateway.config import EMBEDDED, Config
+from gateway.database import open_store
 
 FIRST_KEY = "first"
 """The name of the key that is made at the first start."""
@@ -22,15 +22,12 @@ async def prepare_store(config: Config, home: Path, secret: str | None) -> str |
 
     Raises:
         AuthError: the database's URL or ``secret`` is of no use.
+        OperatorMistake: the database does not answer.
     """
-    store = Store(config.database_url or sqlite_url(home))
-    try:
-        await store.migrate()
+    async with open_store(config.database_url, home) as store:
         if await list_keys(store, limit=1):
             return None
         return (await create_key(store, name=FIRST_KEY, secret=secret))[1]
-    finally:
-        await store.close()
 
 
 def missing_embedded(config: Config, home: Path) -> list[str]:

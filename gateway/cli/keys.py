@@ -79,33 +79,20 @@ def _in_store(config: Path | None, home: Path, work: "Callable[[Store], Awaitabl
     """Run some work on the open database, whose mistakes are the operator's."""
     from auth.errors import AuthError
     from gateway.config_file import ConfigError
+    from gateway.preflight import OperatorMistake
 
     try:
-        return asyncio.run(_with_store(_database_url(config, home.expanduser()), work))
-    except (AuthError, ConfigError) as error:
+        return asyncio.run(_work(config, home.expanduser(), work))
+    except (AuthError, ConfigError, OperatorMistake) as error:
         fail(error, MISTAKE)
 
 
-def _database_url(config: Path | None, home: Path) -> str:
-    from auth.store import sqlite_url
+async def _work(config: Path | None, home: Path, work: "Callable[[Store], Awaitable[_T]]") -> _T:
+    from gateway.config_check import load
+    from gateway.database import open_store
 
-    if config is not None:
-        from gateway.config_check import load
-
-        if url := load(config).database_url:
-            return url
-    return sqlite_url(home)
-
-
-async def _with_store(url: str, work: "Callable[[Store], Awaitable[_T]]") -> _T:
-    from auth.store import Store
-
-    store = Store(url)
-    try:
-        await store.migrate()
+    async with open_store(load(config).database_url if config else None, home) as store:
         return await work(store)
-    finally:
-        await store.close()
 
 
 def _fields(key: "Key") -> dict[str, Any]:

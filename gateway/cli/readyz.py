@@ -16,9 +16,10 @@ class ModelState:
 
 @dataclass(frozen=True)
 class GatewayState:
-    """The state of the gateway as a whole, and of each model."""
+    """The state of the gateway as a whole (``starting``, ``ready`` or ``degraded``), why, and of each model."""
 
     status: str
+    detail: str
     models: list[ModelState]
 
 
@@ -33,4 +34,4 @@ def ask(base_url: str) -> GatewayState:
     if not isinstance(models, dict):
         raise Unreachable(f"the gateway at {base_url} is still starting")
     states = [ModelState(name, it["state"], it.get("detail") or "") for name, it in models.items()]
-    return GatewayState(body["status"], states)
+    return GatewayState(body["status"], body.get("detail") or "", states)

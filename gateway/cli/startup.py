@@ -9,7 +9,7 @@ from rich.console import Console
 
 from gateway.cli.board import Board
 from gateway.cli.http import Unreachable
-from gateway.cli.options import fail
+from gateway.cli.options import MISTAKE, fail
 from gateway.cli.readyz import ModelState, ask
 from gateway.cli.signals import StopSignals
 
@@ -51,7 +51,8 @@ def _convert(name: str, home: Path, board: Board, signals: StopSignals) -> None:
             time.sleep(_POLL_S)
         if process.returncode and not signals.stop():
             said = process.stderr.read().strip().splitlines() if process.stderr else []
-            fail(f"The embedded model {name!r} could not be prepared: {said[-1] if said else 'no reason given'}")
+            reason = said[-1] if said else "no reason given"
+            fail(f"The embedded model {name!r} could not be prepared: {reason}", MISTAKE)
 
 
 def await_models(cluster: "Cluster", base_url: str, console: Console, signals: StopSignals) -> list[ModelState]:

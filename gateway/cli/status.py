@@ -27,6 +27,8 @@ def status(base_url: BaseUrl = DEFAULT_BASE_URL, as_json: AsJson = False) -> Non
         typer.echo(json.dumps(asdict(state), indent=2))
     else:
         Console().print(_table(state))
+        if state.detail:
+            typer.echo(f"{state.status}: {state.detail}")
     if state.status == "starting":
         raise typer.Exit(FAILURE)
 

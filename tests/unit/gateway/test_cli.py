@@ -118,6 +118,14 @@ def test_a_key_is_made_listed_and_revoked(cli: CliRunner) -> None:
     assert json.loads(cli.invoke(app, ["keys", "list", "--json"]).output)[0]["state"] == "revoked"
 
 
+def test_a_database_that_does_not_answer_is_one_line(cli: CliRunner, file: Path) -> None:
+    file.write_text(ECHO + "database_url: postgresql://raygate@127.0.0.1:1/raygate\n")
+    result = cli.invoke(app, ["keys", "list", "--config", str(file)])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("the database cannot be used: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_a_key_that_is_not_there_is_a_mistake(cli: CliRunner) -> None:
     result = cli.invoke(app, ["keys", "revoke", "nobody"])
     assert (result.exit_code, result.stderr) == (2, "no key 'nobody'\n")
@@ -135,6 +143,14 @@ def test_status_says_why_a_model_is_not_ready(cli: CliRunner, gateway: str) -> N
     result = cli.invoke(app, ["status", "--base-url", gateway])
     assert result.exit_code == 1
     assert "no weights in the folder" in result.output
+
+
+def test_status_says_what_is_degraded(cli: CliRunner, gateway: str) -> None:
+    models = {"echo": {"state": "ready", "detail": None}}
+    Gateway.readyz = (200, {"status": "degraded", "detail": "the key store does not answer", "models": models})
+    result = cli.invoke(app, ["status", "--base-url", gateway])
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == "degraded: the key store does not answer"
 
 
 def test_status_without_a_gateway_is_one_line(cli: CliRunner) -> None:
