@@ -78,7 +78,8 @@ class Cluster:
     def last_words(self, count: int = 12) -> list[str]:
         """Return the last lines of the cluster's log."""
         with contextlib.suppress(OSError):
-            return self.log.read_text(errors="replace").splitlines()[-count:]
+            lines = self.log.read_text(errors="replace").splitlines()
+            return [line for line in lines if line.strip()][-count:]
         return []
 
     def _start(self) -> subprocess.Popen[bytes]:

@@ -55,10 +55,21 @@ def _convert(name: str, home: Path, board: Board, signals: StopSignals) -> None:
             fail(f"The embedded model {name!r} could not be prepared: {reason}", MISTAKE)
 
 
-def await_models(cluster: "Cluster", base_url: str, console: Console, signals: StopSignals) -> list[ModelState]:
-    """Return each model's state once all are ready or failed; nothing when the cluster ends before, or is to end."""
+def await_models(
+    cluster: "Cluster", names: list[str], base_url: str, console: Console, signals: StopSignals
+) -> list[ModelState]:
+    """Return each model's state once all are ready or failed; nothing when the cluster ends before, or is to end.
+
+    Args:
+        cluster: what is starting.
+        names: the models.
+        base_url: where the gateway will answer.
+        console: where progress shows.
+        signals: an end that is asked for ends the wait.
+    """
     with Board(console) as board:
-        board.set("cluster", "starting")
+        for name in ("cluster", *names):
+            board.set(name, "starting")
         while cluster.is_running() and not signals.stop():
             states = _ask(base_url)
             if states:

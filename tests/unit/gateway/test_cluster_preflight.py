@@ -51,7 +51,7 @@ def test_a_folder_with_a_model_passes(tmp_path: Path) -> None:
 
 def test_too_little_memory_says_how_much_is_needed() -> None:
     config = Config.model_validate({"models": [{"name": "m", "engine": "vllm", "source": "org/m", "replicas": 2}]})
-    with pytest.raises(OperatorMistake, match=r"too little memory: 3\.0 GiB are available, .* needs about 6\.5 GiB"):
+    with pytest.raises(OperatorMistake, match=r"too little memory: 3\.0 GiB are available, .* needs about 8\.0 GiB"):
         preflight.check_memory(config, 3 * GIB)
 
 
