@@ -12,6 +12,7 @@ The private parts, of the Ray version that pyproject.toml pins:
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -29,7 +30,10 @@ from engines.base import LOAD_PATH, STATUS_PORT, TOKEN_HEADER, Load
 from gateway import errors
 
 ATTEMPTS = 3
-"""How many replicas are asked before the client is told that all are busy."""
+"""How many busy replicas are asked before the client is told that all are."""
+
+DEAD_PATIENCE_S = 1.5
+"""How long a replica that cannot be reached is passed over, until Serve's router has learnt of its death."""
 
 RETRY_PAUSE_S = 0.05
 
@@ -38,6 +42,10 @@ GATHER_S = 1.0
 
 DRAIN_S = 0.1
 """How long the end of a body may lag behind its last event before the connection is given up."""
+
+
+class _Dead(Exception):
+    """Nothing answers at the replica's endpoint."""
 
 
 class EngineLost(Exception):
@@ -118,19 +126,22 @@ class Replicas:
             ApiError: 503, when no replica exists or all that were asked are busy.
             EngineLost: while reading the answer.
         """
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(RETRY_PAUSE_S)
+        refusals, give_up_at = 0, time.monotonic() + DEAD_PATIENCE_S
+        while refusals < ATTEMPTS:
             chosen = await self._choose(application, patience_s)
             self._in_flight[chosen.replica_id] += 1
             try:
-                async with contextlib.AsyncExitStack() as stack:
-                    answer = await stack.enter_async_context(self._open(application, chosen, path, headers, body))
+                async with self._open(application, chosen, path, headers, body) as answer:
                     if answer is not None:
                         yield answer
                         return
+                refusals += 1
+            except _Dead:
+                if time.monotonic() > give_up_at:
+                    raise errors.model_loading() from None
             finally:
                 self._in_flight[chosen.replica_id] -= 1
+            await asyncio.sleep(RETRY_PAUSE_S)
         raise errors.overloaded("Every replica of the model is busy. Please retry.")
 
     async def loads(self, application: str) -> dict[str, Load]:
@@ -181,7 +192,7 @@ class Replicas:
     async def _open(
         self, application: str, chosen: _Chosen, path: str, headers: Mapping[str, str], body: bytes
     ) -> AsyncGenerator[Answer | None, None]:
-        """Yield the replica's answer, or ``None`` when it is dead or takes no more."""
+        """Yield the replica's answer, or ``None`` when it takes no more; raise ``_Dead`` when nothing is there."""
         sent = {**headers, TOKEN_HEADER.decode(): self._token, "content-type": "application/json"}
         if chosen.endpoint is None:
             async with self._over_handle(application, chosen, path, sent, body) as answer:
@@ -190,8 +201,7 @@ class Replicas:
         try:
             response = await self._session.post(_url(*chosen.endpoint, path), data=body, headers=sent)
         except aiohttp.ClientError:
-            yield None
-            return
+            raise _Dead from None
         try:
             if response.status == 503 and not response.headers.get("content-type", "").startswith("application/json"):
                 # Serve's own back-pressure answers in plain text.
