@@ -33,7 +33,7 @@ class Counter:
         period: the day's or month's name, of a budget.
         ends_at: when the budget's day or month ends, on the monotonic clock.
         lease: how much this replica may have used.
-        free: what the coordinator had left for anybody, when it was last asked.
+        free: what was unused outside this replica, when the coordinator was last asked.
         gone: what replicas that are no more have used; ``None`` before the coordinator has said.
         scarce: other replicas wait for what this one may not need.
     """
@@ -57,7 +57,9 @@ class Counter:
     def __post_init__(self) -> None:
         self.meter = SlidingWindow() if self.limit.per == "minute" else Tally()
         self.free = self.limit.amount
-        self.id = "|".join((self.owner_id, self.limit.of, self.limit.per or "", self.period, self.limit.model))
+        self.id = "|".join(
+            (self.owner, self.owner_id, self.limit.of, self.limit.per or "", self.period, self.limit.model)
+        )
 
     def room(self, now: float, share: float = 0.0) -> float:
         """Return what may be used still; ``share`` is the part of the limit that needs no lease now."""
@@ -72,10 +74,6 @@ class Counter:
         """Note that a request has found no room for so much."""
         if amount <= self.limit.amount:
             self._need = amount
-
-    def is_hopeless(self, amount: float, now: float) -> bool:
-        """Say whether asking the coordinator for that much is in vain."""
-        return amount > self.limit.amount or self.is_denied(now)
 
     def is_denied(self, now: float) -> bool:
         """Say whether the coordinator had nothing to give a moment ago."""
@@ -92,14 +90,20 @@ class Counter:
         kept = 0.0 if need else min(room, target)
         self.lease, self._need, self.scarce = used + kept, 0.0, False
         want = max(0.0, target - kept - need)
-        return Demand(self.id, self.limit.amount, self.lease, need, want, self._lasts_s(now), self._is_whole, self.gone)
+        return Demand(
+            self.id, self.limit.amount, used, self.lease, need, want, self._lasts_s(now), self._is_whole, self.gone
+        )
 
     def grant(self, demand: Demand, grant: Grant, now: float) -> None:
         """Take the coordinator's answer to a demand."""
         self.lease += grant.added
-        self.free, self.gone = grant.free, grant.gone
-        if demand.need > grant.added:
-            self._denied_at = now
+        self.free, self.gone = grant.free + grant.elsewhere, grant.gone
+        if demand.need > grant.added + grant.elsewhere:
+            self.deny(now)
+
+    def deny(self, now: float) -> None:
+        """Believe for a moment that there is no room, without asking again."""
+        self._denied_at = now
 
     def is_busy(self) -> bool:
         """Say whether the next report should speak of this counter."""

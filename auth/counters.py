@@ -78,6 +78,11 @@ class Counters:
             counter.lease = counter.meter.used(now)
         self.note_all()
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether other replicas wait for what this one may not need."""
+        return any(counter.scarce for counter in self._busy)
+
     def demands(self, now: float) -> tuple[Demand, ...]:
         """Return what to tell the coordinator: of the counters in use, and of some that hold too much."""
         due = self._busy | set(self._with_excess(now))

@@ -38,6 +38,7 @@ class Demand:
     Attributes:
         counter: which limit of which owner.
         amount: the limit.
+        used: how much counts as used on the replica now.
         keep: how much of its lease the replica holds on to; never less than it has used.
         need: what a request that cannot be admitted now would take beyond ``keep``; 0 when none waits.
         want: what the replica would like beyond ``need``, to be spared the next question.
@@ -48,6 +49,7 @@ class Demand:
 
     counter: str
     amount: float
+    used: float
     keep: float
     need: float
     want: float
@@ -67,10 +69,18 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The answer to a demand: what is added to the lease, what is left for anybody, and what is gone."""
+    """The answer to a demand.
+
+    Attributes:
+        added: to the replica's lease.
+        free: left for anybody.
+        elsewhere: leased to other replicas, and not used by them when they last spoke.
+        gone: used by replicas that are no more.
+    """
 
     added: float
     free: float
+    elsewhere: float
     gone: float
 
 
@@ -96,6 +106,13 @@ class _Gone:
     amount: float
     until: float
     replica: str | None = None
+    from_ledger: bool = False
+
+
+@dataclass(slots=True)
+class _Lease:
+    amount: float
+    used: float
 
 
 @dataclass(slots=True)
@@ -110,7 +127,7 @@ class _Pool:
 
     amount: float
     lasts_s: float
-    leases: dict[str, float] = field(default_factory=dict)
+    leases: dict[str, _Lease] = field(default_factory=dict)
     needs: dict[str, _Need] = field(default_factory=dict)
     gone: list[_Gone] = field(default_factory=list)
     """What was used by replicas that are no more, each with the time until which it counts."""
@@ -118,11 +135,12 @@ class _Pool:
     def answer(self, replica: str, demand: Demand, now: float) -> Grant:
         self.amount, self.lasts_s = demand.amount, demand.lasts_s
         self.gone = [gone for gone in self.gone if gone.replica != replica]  # it was only silent
-        self.leases[replica] = demand.keep
+        lease = self.leases[replica] = _Lease(demand.keep, demand.used)
         free = self.free(now)
         added = self._added(replica, demand, free, now)
-        self.leases[replica] += added
-        return Grant(added, max(0.0, free - added), self.gone_amount(now))
+        elsewhere = sum(other.amount - other.used for other in self.leases.values() if other is not lease)
+        lease.amount += added
+        return Grant(added, max(0.0, free - added), elsewhere, self.gone_amount(now))
 
     def _added(self, replica: str, demand: Demand, free: float, now: float) -> float:
         """Serve needs first come, first served, whole or not at all; only then wants, in equal parts."""
@@ -146,21 +164,27 @@ class _Pool:
         return total
 
     def free(self, now: float) -> float:
-        return self.amount - sum(self.leases.values()) - self.gone_amount(now)
+        return self.amount - sum(lease.amount for lease in self.leases.values()) - self.gone_amount(now)
 
     def gone_amount(self, now: float) -> float:
         self.gone = [gone for gone in self.gone if gone.until > now]
         return sum(gone.amount for gone in self.gone)
 
+    def believe(self, gone: float, now: float) -> None:
+        """Prefer what a replica remembers to what the ledger said, which counts living replicas' uses too."""
+        if any(entry.from_ledger for entry in self.gone):
+            self.gone = [entry for entry in self.gone if not entry.from_ledger]
+            self.gone.append(_Gone(gone, now + self.lasts_s))
+
     def bury(self, replica: str, now: float) -> None:
         """Let the lease of a replica that is gone count for as long as its uses would."""
         self.needs.pop(replica, None)
-        lease = self.leases.pop(replica, 0.0)
-        if lease and self.lasts_s:
-            self.gone.append(_Gone(lease, now + self.lasts_s, replica))
+        lease = self.leases.pop(replica, None)
+        if lease is not None and self.lasts_s:
+            self.gone.append(_Gone(lease.amount, now + self.lasts_s, replica))
 
     def is_empty(self, now: float) -> bool:
-        return not any(self.leases.values()) and not self.needs and not self.gone_amount(now)
+        return not any(lease.amount for lease in self.leases.values()) and not self.needs and not self.gone_amount(now)
 
 
 @dataclass(slots=True)
@@ -193,17 +217,17 @@ class Coordinator:
 
     def recover(self, demand: Demand, used: float, now: float) -> None:
         """Learn from the ledger what of a limit was used before this coordinator began."""
-        if demand.counter not in self._pools and used > demand.keep:
-            pool = _Pool(demand.amount, demand.lasts_s)
-            pool.gone.append(_Gone(used - demand.keep, now + demand.lasts_s))
-            self._pools[demand.counter] = pool
+        if demand.counter not in self._pools:
+            pool = self._pools[demand.counter] = _Pool(demand.amount, demand.lasts_s)
+            pool.gone.append(_Gone(max(0.0, used - demand.keep), now + demand.lasts_s, from_ledger=True))
 
     def _answer(self, replica: str, demand: Demand, now: float) -> Grant:
         pool = self._pools.get(demand.counter)
         if pool is None:
             pool = self._pools[demand.counter] = _Pool(demand.amount, demand.lasts_s)
-            if demand.gone:
-                pool.gone.append(_Gone(demand.gone, now + demand.lasts_s))
+            pool.gone.append(_Gone(demand.gone or 0.0, now + demand.lasts_s))
+        elif demand.gone is not None:
+            pool.believe(demand.gone, now)
         grant = pool.answer(replica, demand, now)
         if pool.needs:
             self._hungry.add(demand.counter)
@@ -216,7 +240,8 @@ class Coordinator:
     def _scarce_for(self, replica: str) -> Iterable[str]:
         for counter in self._hungry:
             pool = self._pools[counter]
-            if pool.leases.get(replica) and pool.needs.keys() != {replica}:
+            lease = pool.leases.get(replica)
+            if lease is not None and lease.amount > lease.used and pool.needs.keys() != {replica}:
                 yield counter
 
     def _bury_the_silent(self, now: float) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, Self
 
 from auth.counter import Counter
@@ -20,6 +20,8 @@ from auth.usage import FREE, Price, Usage
 REPORT_S = 0.1
 _ANSWER_TIMEOUT_S = 0.5
 _MARGIN_S = 1.0
+_PAUSE_S = 0.05
+_PATIENCE = 6
 _log = logging.getLogger(__name__)
 
 
@@ -55,11 +57,13 @@ class Limiter:
         replica: str,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.degraded: str | None = None
         self._source = source
         self._replica = replica
         self._clock = clock
+        self._pause = pause
         self._counters = Counters(wall)
         self._replicas = 1
         self._sequence = 0
@@ -124,8 +128,9 @@ class Limiter:
             return []
         self._counters.note(counters, amounts)
         short = self._short(counters, amounts)
-        if short or self._is_stale():
-            await self._supply(short)
+        hopeless = self.degraded or any(self._is_hopeless(*pair) for pair in short)
+        if self._is_stale() or (short and not hopeless):
+            await self._supply(counters, amounts)
             short = self._short(counters, amounts)
         now = self._clock()
         if short:
@@ -140,18 +145,32 @@ class Limiter:
         pairs = zip(counters, amounts, strict=True)
         return [(counter, amount) for counter, amount in pairs if amount > counter.room(now, share)]
 
-    async def _supply(self, short: Sequence[tuple[Counter, float]]) -> None:
-        """Ask the coordinator for room, unless it has just said that there is none."""
-        for counter, amount in short:
-            counter.blocked(amount)
-        if self.degraded or any(counter.is_hopeless(amount, self._clock()) for counter, amount in short):
-            return
-        async with self._asking:  # whoever waited here may have been supplied by the question before
+    async def _supply(self, counters: Sequence[Counter], amounts: Sequence[float]) -> None:
+        """Get room from the coordinator, or else learn that there is none.
+
+        What other replicas hold without using it comes back within moments: it is worth a short wait.
+        """
+        for _ in range(_PATIENCE):
+            short = self._short(counters, amounts)
+            for counter, amount in short:
+                counter.blocked(amount)
+            await self._ask(short)
+            short = self._short(counters, amounts)
+            if not short or self.degraded or any(self._is_hopeless(*pair) for pair in short):
+                return
+            await self._pause(_PAUSE_S)
+        for counter, _ in self._short(counters, amounts):
+            counter.deny(self._clock())
+
+    async def _ask(self, short: Sequence[tuple[Counter, float]]) -> None:
+        async with self._asking:  # whoever waited here may have been answered by the report before
             now = self._clock()
-            if self._is_stale() or any(
-                amount > counter.room(now) and not counter.is_denied(now) for counter, amount in short
-            ):
+            missing = any(amount > counter.room(now) and not counter.is_denied(now) for counter, amount in short)
+            if missing or self._is_stale():
                 await self.report()
+
+    def _is_hopeless(self, counter: Counter, amount: float) -> bool:
+        return amount > counter.limit.amount or counter.is_denied(self._clock())
 
     def _is_stale(self) -> bool:
         """Say whether the coordinator may take this replica for dead, and its leases for free, any moment."""
@@ -159,7 +178,8 @@ class Limiter:
 
     async def _keep_reporting(self) -> None:
         while True:
-            await asyncio.sleep(REPORT_S)
+            if not self._counters.are_wanted:
+                await asyncio.sleep(REPORT_S)
             async with self._asking:
                 await self.report()
 

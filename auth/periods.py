@@ -29,3 +29,10 @@ def period_of(per: Literal["day", "month"], wall_s: float) -> Period:
     first = midnight.replace(day=1)
     next_first = (first + timedelta(days=32)).replace(day=1)
     return Period(f"{first:%Y-%m}", first.timestamp(), next_first.timestamp())
+
+
+def named_period(name: str) -> Period:
+    """Return the day or month of that name."""
+    is_month = len(name) == len("2026-10")
+    start = datetime.fromisoformat(f"{name}-01" if is_month else name).replace(tzinfo=UTC)
+    return period_of("month" if is_month else "day", start.timestamp())

@@ -36,7 +36,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.limiters = [
-            Limiter(self, f"replica-{number}", self.clock, lambda: WALL_START + self.now + self.skew)
+            Limiter(self, f"replica-{number}", self.clock, lambda: WALL_START + self.now + self.skew, self.pass_time)
             for number in range(self.replicas)
         ]
 

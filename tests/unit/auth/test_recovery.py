@@ -1,0 +1,74 @@
+import time
+
+import pytest
+
+from auth.counter import Counter
+from auth.lease_actor import LeaseKeeper
+from auth.leases import Demand, Report
+from auth.ledger_row import LedgerRow
+from auth.ledger_write import Batch, write
+from auth.limits import Limit
+from auth.periods import period_of
+from auth.recovery import used_so_far
+from auth.store import Store
+
+NOW = time.time()
+MONTH = period_of("month", NOW).name
+DAY = period_of("day", NOW).name
+
+
+@pytest.fixture
+async def used(store: Store) -> Store:
+    def row(model: str, age_s: float) -> LedgerRow:
+        return LedgerRow("r", "key_1", "default", model, model, prompt_tokens=10, completion_tokens=5, cost=0.5,
+                         status=200, created_at=NOW - age_s, id=f"{int((NOW - age_s) * 1e9):016x}{model}")  # fmt: skip
+
+    await write(store, Batch("g", [row("a", 1), row("b", 2), row("a", 40 * 86_400)], [], {}))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("limit", "period", "expected"),
+    [
+        (Limit("tokens", "month", 100), MONTH, 30),
+        (Limit("prompt_tokens", "day", 100, model="a"), DAY, 10),
+        (Limit("cost", "month", 100), MONTH, 1.0),
+        (Limit("requests", "minute", 100), "", 2),
+        (Limit("completion_tokens", "minute", 100, model="b*"), "", 5),
+        (Limit("concurrency", None, 100), "", 0),
+    ],
+)
+async def test_the_ledger_knows_what_was_used(used: Store, limit: Limit, period: str, expected: float) -> None:
+    assert await used_so_far(used, Counter(limit, "key", "key_1", period).id) == expected
+    assert await used_so_far(used, Counter(limit, "project", "default", period).id) == expected
+    assert await used_so_far(used, Counter(limit, "key", "key_2", period).id) == 0
+
+
+def demand(used: float, gone: float | None, need: float) -> Demand:
+    counter = Counter(Limit("tokens", "month", 100), "key", "key_1", MONTH)
+    return Demand(counter.id, 100, used, used, need, 0, 86_400, gone=gone)
+
+
+async def test_a_new_coordinator_counts_what_was_used_before_it(used: Store) -> None:
+    keeper = LeaseKeeper(used.url.render_as_string(hide_password=False))
+    reply = await keeper.report(Report("replica-1", 1, (demand(0, None, 71),)))
+    assert [grant.added for grant in reply.grants.values()] == [0]
+    reply = await keeper.report(Report("replica-1", 2, (demand(0, None, 70),)))
+    assert [grant.added for grant in reply.grants.values()] == [70]
+    await keeper._store.close()
+
+
+async def test_what_living_replicas_say_corrects_what_the_ledger_said(used: Store) -> None:
+    keeper = LeaseKeeper(used.url.render_as_string(hide_password=False))
+    await keeper.report(Report("new", 1, (demand(0, None, 0),)))
+    await keeper.report(Report("old", 1, (demand(30, 0, 0),)))
+    reply = await keeper.report(Report("new", 2, (demand(0, None, 70),)))
+    assert [grant.added for grant in reply.grants.values()] == [70]
+    await keeper._store.close()
+
+
+async def test_without_a_ledger_limits_begin_with_nothing_used(tmp_path_factory: pytest.TempPathFactory) -> None:
+    keeper = LeaseKeeper(f"sqlite:///{tmp_path_factory.mktemp('empty') / 'no.db'}")
+    reply = await keeper.report(Report("replica-1", 1, (demand(0, None, 100),)))
+    assert [grant.added for grant in reply.grants.values()] == [100]
+    await keeper._store.close()
