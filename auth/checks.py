@@ -12,6 +12,7 @@ KEY_PREFIX = "sk-"
 MAX_SECRET_LENGTH = 500
 _MIN_SECRET_LENGTH = 16
 _MAX_GLOBS = 64
+_MAX_OVERLAP_S = 90 * 86_400
 _SECRET = re.compile(r"[\x21-\x7e]+")
 
 
@@ -54,3 +55,10 @@ def check_expiry(expires_at: float | None, *, now: float) -> float | None:
     if expires_at is not None and not (math.isfinite(expires_at) and expires_at > now):
         raise InvalidValue("an expiry is a time in the future, in seconds since the epoch")
     return expires_at
+
+
+def check_overlap(overlap_s: float) -> float:
+    """Accept up to 90 days."""
+    if not 0 <= overlap_s <= _MAX_OVERLAP_S:
+        raise InvalidValue("an overlap is 0 seconds to 90 days")
+    return overlap_s

@@ -1,0 +1,39 @@
+from dataclasses import replace
+
+import pytest
+
+from auth.access import Access
+from auth.keys import create_key
+from auth.ledger_row import LedgerRow
+from auth.limiter import OwnLeases
+from auth.limits import Limit
+from auth.rejection import Rejected
+from auth.store import Store
+from auth.usage import Usage
+from auth.usage_report import usage
+
+
+async def test_a_requests_life(store: Store, database_url: str) -> None:
+    _, secret = await create_key(store, name="laptop", limits=[Limit("requests", "minute", 1)])
+    access = await Access.open(database_url, OwnLeases(), replica="gateway-1")
+
+    key = access.keys.identify(f"Bearer {secret}")
+    row = LedgerRow("req-1", key.id, key.project, model_asked="m", prompt_tokens=12)
+    access.ledger.begin(row)
+    async with access.reserve(key, model="m", estimate=Usage(12, 100)) as reservation:
+        reservation.progress(completion_tokens=3)
+        access.ledger.progress(row.id, 3)
+        reservation.settle(Usage(11, 7))
+    access.ledger.record(replace(row, model="m", prompt_tokens=11, completion_tokens=7, status=200))
+    with pytest.raises(Rejected):
+        await access.reserve(key, model="m", estimate=Usage(12, 100)).__aenter__()
+
+    assert access.degraded == []
+    await access.close()
+    (total,) = (await usage(store, since=row.created_at, until=row.created_at + 1)).sums
+    assert (total.requests, total.prompt_tokens, total.completion_tokens) == (1, 11, 7)
+
+
+async def test_what_cannot_be_opened_leaves_nothing_open(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.raises(Exception, match="no such table"):
+        await Access.open(f"sqlite:///{tmp_path_factory.mktemp('x') / 'empty.db'}", OwnLeases(), replica="gateway-1")
