@@ -47,7 +47,7 @@ class VllmEngine(Engine):
             raise EngineStartError(log.last_cause() or root_cause(error)) from error
 
     async def _start(self) -> ASGIApp:
-        for name, value in {**CPU_DEFAULTS, "VLLM_NO_USAGE_STATS": "1"}.items():
+        for name, value in _environment(self.settings).items():
             os.environ.setdefault(name, value)
         if not self.settings.source:
             raise EngineStartError("source: a model on vLLM needs one: embedded:NAME, a folder, or a hub id")
@@ -97,6 +97,15 @@ class VllmEngine(Engine):
                 pass
 
         return Waiting
+
+
+def _environment(settings: EngineSettings) -> dict[str, str]:
+    """Return what vLLM reads from its environment, for whatever is not set there already."""
+    defaults = {**CPU_DEFAULTS, "VLLM_NO_USAGE_STATS": "1"}
+    if settings.engine_args.get("enforce_eager"):
+        # vLLM still compiles its sampling helpers, when a request first needs them: that request waits 15 s.
+        defaults["TORCH_COMPILE_DISABLE"] = "1"
+    return defaults
 
 
 def _server_args(settings: EngineSettings, source: str) -> Namespace:

@@ -199,13 +199,14 @@ def from_engine(status: int, body: bytes) -> ApiError:
     code = fields.get("code") if isinstance(fields.get("code"), str) else None
     param = fields.get("param") if isinstance(fields.get("param"), str) else None
     if "maximum context length" in message or "longer than the maximum model length" in message:
-        code, param = "context_length_exceeded", param or "messages"
+        code, param = "context_length_exceeded", "messages"
         if "(context_length_exceeded)" not in message:
             # LangChain looks for the code in the text.
             message = f"{message[: MESSAGE_LIMIT - 30]} (context_length_exceeded)"
     elif "'input'" in message:
         # The engine repeats what it was sent.
         message = "The engine could not accept the request's fields."
+    param = param.removeprefix("body.") if param else None
     if status == 422:
         status = 400
     return ApiError(status, message, code=code or ("invalid_value" if status == 400 else None), param=param)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from gateway import errors
+from gateway import errors, mend
 from gateway.replicas import EngineLost
 
 DONE = b"data: [DONE]\n\n"
@@ -20,6 +20,7 @@ KEEP_ALIVE = b": keep-alive\n\n"
 _USAGE_CHUNK = b'"choices":[]'
 _FINISHED = b'"finish_reason":"'
 _ERROR_EVENT = b'data: {"error"'
+_EMPTY_DELTA = b'"delta":{},'
 _FAILURES = (b'"finish_reason":"abort"', b'"finish_reason":"error"')
 
 Read = Callable[[], Awaitable[bytes]]
@@ -118,13 +119,19 @@ class Stream:
             return self.error.event()
         elif _USAGE_CHUNK in event:
             self.events -= 1
-            self.usage = Usage.of(orjson.loads(event.removeprefix(b"data: ")))
-            if not self.include_usage:
-                return b""
+            chunk = orjson.loads(event.removeprefix(b"data: "))
+            self.usage = Usage.of(chunk)
+            return _event({**chunk, "usage": mend.usage(chunk["usage"])}) if self.include_usage else b""
         elif _FINISHED in event:
             event = event.replace(b'"finish_reason":"repetition"', b'"finish_reason":"stop"')
             self.finish_reason = event.split(_FINISHED, 1)[1].split(b'"', 1)[0].decode()
+            if _EMPTY_DELTA not in event:
+                return b"".join(map(_event, mend.ending(orjson.loads(event.removeprefix(b"data: ")))))
         return event + b"\n\n"
+
+
+def _event(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
 
 async def _first(read: Read, send: Send, keep_alive_s: float) -> bytes:

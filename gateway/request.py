@@ -11,7 +11,7 @@ import orjson
 from starlette.types import Receive, Scope
 
 from auth.keys import may_use
-from gateway import errors
+from gateway import errors, mend
 from gateway.body import read_json
 from gateway.exchange import Exchange, Response
 from gateway.identify import identify
@@ -145,10 +145,10 @@ async def _relay_stream(
 
 
 async def _relay_whole(answer: Answer, response: Response, progress: Progress) -> None:
-    body = await _whole(answer)
-    progress.usage = Usage.of(orjson.loads(body))
+    completion = orjson.loads(await _whole(answer))
+    progress.usage = Usage.of(completion)
     progress.first_token_s = response.exchange.elapsed_s()
-    await response.json(answer.status, body)
+    await response.json(answer.status, orjson.dumps(mend.completion(completion)))
 
 
 async def _whole(answer: Answer) -> bytes:

@@ -19,7 +19,13 @@ def event(**choice: object) -> bytes:
 ROLE = event(index=0, delta={"role": "assistant", "content": ""}, finish_reason=None)
 WORD = event(index=0, delta={"content": "wörd"}, finish_reason=None)
 STOP = event(index=0, delta={}, finish_reason="stop")
-USAGE = b"data: " + orjson.dumps({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}) + b"\n\n"
+COUNTED = {
+    "prompt_tokens": 3,
+    "completion_tokens": 2,
+    "prompt_tokens_details": {"cached_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
+USAGE = b"data: " + orjson.dumps({"choices": [], "usage": COUNTED}) + b"\n\n"
 WHOLE = ROLE + WORD + WORD + STOP + USAGE + DONE
 
 
@@ -138,3 +144,17 @@ async def test_nothing_is_read_after_done() -> None:
     chunks: list[bytes] = []
     await Stream(include_usage=False).relay(read, send, keep_alive_s=0)
     assert len(chunks) == 1
+
+
+async def test_a_last_delta_and_the_reason_to_finish_leave_apart() -> None:
+    last = event(index=0, delta={"content": "."}, finish_reason="stop")
+    sent = await relayed(Stream(include_usage=False), [ROLE + last + DONE])
+    *_, delta, finish, done, _ = b"".join(sent).split(b"\n\n")
+    assert orjson.loads(delta[6:])["choices"] == [{"index": 0, "delta": {"content": "."}, "finish_reason": None}]
+    assert orjson.loads(finish[6:])["choices"][0] == {
+        "index": 0,
+        "delta": {},
+        "finish_reason": "stop",
+        "logprobs": None,
+    }
+    assert done == DONE[:-2]
