@@ -73,4 +73,5 @@ class UsageHourRow(Base):
     completion_tokens: Mapped[int] = mapped_column(BigInteger)
     cost: Mapped[float] = mapped_column(Double)
 
-    __table_args__ = (Index("usage_of_key", "key_id", "hour"),)
+    # Without row ids SQLite keeps the rows in the order of their hours, so that a month is read in one go.
+    __table_args__ = (Index("usage_of_key", "key_id", "hour"), {"sqlite_with_rowid": False})

@@ -59,5 +59,6 @@ def upgrade() -> None:
         sa.Column("model", sa.String(128), primary_key=True),
         *map(_count, ("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens")),
         sa.Column("cost", sa.Double(), nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_index("usage_of_key", "usage_hours", ["key_id", "hour"])
