@@ -5,7 +5,7 @@ import pytest
 from auth.counter import Counter
 from auth.lease_actor import LeaseKeeper
 from auth.leases import Demand, Report
-from auth.ledger_row import LedgerRow
+from auth.ledger_row import LedgerRow, id_floor
 from auth.ledger_write import Batch, write
 from auth.limits import Limit
 from auth.periods import period_of
@@ -17,13 +17,18 @@ MONTH = period_of("month", NOW).name
 DAY = period_of("day", NOW).name
 
 
+def a_row(model: str, began_at: float) -> LedgerRow:
+    counts = {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5, "status": 200}
+    return LedgerRow(
+        "r", "key_1", "default", model, model, created_at=began_at, id=id_floor(began_at) + model, **counts
+    )
+
+
 @pytest.fixture
 async def used(store: Store) -> Store:
-    def row(model: str, age_s: float) -> LedgerRow:
-        return LedgerRow("r", "key_1", "default", model, model, prompt_tokens=10, completion_tokens=5, cost=0.5,
-                         status=200, created_at=NOW - age_s, id=f"{int((NOW - age_s) * 1e9):016x}{model}")  # fmt: skip
-
-    await write(store, Batch("g", [row("a", 1), row("b", 2), row("a", 40 * 86_400)], [], {}))
+    now = time.time()
+    rows = [a_row("a", now - 1), a_row("b", now - 2), a_row("a", now - 40 * 86_400)]
+    await write(store, Batch("gateway-1", rows, [], {}))
     return store
 
 
