@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from engines.base import Engine, EngineSettings, EngineStartError, Load, application
 from engines.embedded import resolve
 from engines.failure import StartLog, root_cause
+from engines.leaving import told_before_cancelled
 
 CPU_DEFAULTS = {
     # GiB; vLLM's own default would take 4 on machines of any size.
@@ -63,7 +64,7 @@ class VllmEngine(Engine):
         tasks = await self._client.get_supported_tasks()
         app = build_app(args, tasks, self._client.model_config)
         await init_app_state(self._client, app.state, args, tasks)
-        return app  # type: ignore[no-any-return]
+        return told_before_cancelled(app)
 
     def load(self) -> Load:
         """Return the requests that vLLM has not finished, less those that its scheduler holds back."""
