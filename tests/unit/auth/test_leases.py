@@ -14,8 +14,8 @@ async def drive(world: World, limit: Limit, estimate: Usage, *, per_second: floa
     """Send requests to random replicas at a rate; return the times at which one was admitted."""
     dice, key, times = random.Random(7), key_with(limit), []
     step_s = 1 / per_second
-    next_report = world.now
-    for _ in range(round(seconds * per_second)):
+    next_report, end = world.now, world.now + seconds
+    while world.now < end:
         world.now += step_s
         if world.now >= next_report:
             next_report = world.now + 0.1
