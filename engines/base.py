@@ -16,7 +16,7 @@ To add an engine, write one file with one class and one builder::
 
 
     def build(args: dict[str, Any]) -> Application:
-        return application(Parrot, args)
+        return application(Parrot, args)  # from engines.replica
 
 What an engine's app owes the gateway:
 
@@ -26,27 +26,17 @@ What an engine's app owes the gateway:
 * an end to the work when the request's task is cancelled, since that is how a client's absence arrives.
 """
 
-import asyncio
 import contextlib
-import hmac
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
-from ray import serve
-from ray.serve import Application, Deployment
-from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from engines.status import StatusServer
+from starlette.types import ASGIApp
 
 TOKEN_HEADER = b"x-raygate-internal"
 """Carries the cluster's internal token on every request from a gateway to an engine."""
@@ -152,141 +142,3 @@ def internal_token(home: Path) -> str:
     finally:
         aside.unlink()
     return path.read_text()
-
-
-class InternalOnly:
-    """An ASGI layer that answers 404 to whoever does not carry the internal token.
-
-    Engine replicas may listen on every interface, and an engine's app has routes that no client may reach.
-    """
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._token = token.encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass it on."""
-        if scope["type"] == "http":
-            shown = next((value for name, value in scope["headers"] if name == TOKEN_HEADER), b"")
-            if not hmac.compare_digest(shown, self._token):
-                await error_response(404, "Not found.")(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-@serve.deployment(name="engine")
-@serve.ingress()
-class EngineReplica:
-    """The Serve replica around one engine: starts it, guards it, and speaks for it over a handle as well."""
-
-    async def __init__(self, engine: type[Engine], settings: EngineSettings) -> None:  # type: ignore[misc]  # awaited
-        self._engine = engine(settings)
-        try:
-            app = await self._engine.start()
-        except EngineStartError:
-            await self._engine.stop()
-            raise
-        token = internal_token(settings.home)
-        self._asgi = InternalOnly(app, token)
-        status = Starlette(routes=[Route(LOAD_PATH, self._load)])
-        self._status = StatusServer(InternalOnly(status, token))
-
-    def __serve_build_asgi_app__(self) -> ASGIApp:
-        return self._asgi
-
-    def record_replica_metadata(self) -> dict[str, int]:
-        """Tell Serve, which asks once, what gateways should know of this replica."""
-        return {STATUS_PORT: self._status.port}
-
-    async def check_health(self) -> None:
-        """Tell Serve, which asks periodically, whether this replica still answers."""
-        await self._engine.check_health()
-
-    async def __del__(self) -> None:
-        # Serve's hook for the end of a replica; it awaits it.
-        if hasattr(self, "_status"):
-            await self._status.close()
-            await self._engine.stop()
-
-    async def _load(self, _: Request) -> JSONResponse:
-        return JSONResponse(asdict(self._engine.load()))
-
-    async def call(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes
-    ) -> AsyncGenerator[tuple[int, dict[str, str]] | bytes, None]:
-        """Answer one request over a Serve handle, for clusters where the replica's own port cannot be reached.
-
-        Yields:
-            first ``(status, headers)``, then the body's chunks as the engine sends them.
-        """
-        async with contextlib.aclosing(call_asgi(self._asgi, method, path, headers, body)) as parts:
-            async for part in parts:
-                yield part
-
-
-async def call_asgi(
-    app: ASGIApp, method: str, path: str, headers: Mapping[str, str], body: bytes
-) -> AsyncGenerator[tuple[int, dict[str, str]] | bytes, None]:
-    """Run one request through an ASGI app in this process; yields ``(status, headers)``, then body chunks.
-
-    Closing the generator cancels the app's task, as a broken connection would.
-    """
-    parts: asyncio.Queue[Message | None] = asyncio.Queue()
-    gone = asyncio.Event()
-    request: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Message:
-        if request:
-            return request.pop()
-        await gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def run() -> None:
-        try:
-            await app(scope, receive, parts.put)
-        finally:
-            parts.put_nowait(None)
-
-    scope: Scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
-        "client": None,
-        "server": None,
-    }
-    task = asyncio.create_task(run())
-    try:
-        while (message := await parts.get()) is not None:
-            if message["type"] == "http.response.start":
-                yield (
-                    message["status"],
-                    {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]},
-                )
-            elif message.get("body"):
-                yield message["body"]
-        await task
-    finally:
-        gone.set()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def application(engine: type[Engine], args: dict[str, Any]) -> Application:
-    """Return the Serve application of one model: what every engine's ``build`` ends in.
-
-    Args:
-        engine: the engine's class.
-        args: the application's ``args`` in a Serve config file, as :class:`EngineSettings` describes them.
-
-    Raises:
-        pydantic.ValidationError: when ``args`` has a missing, unknown or ill-typed field.
-    """
-    replica: Deployment = EngineReplica
-    return replica.bind(engine, EngineSettings.model_validate(args))

@@ -20,7 +20,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engines.base import Engine, EngineSettings, EngineStartError, Load, application, error_response
+from engines.base import Engine, EngineSettings, EngineStartError, Load, error_response
+from engines.replica import application
 
 DONE = b"data: [DONE]\n\n"
 
@@ -182,5 +183,5 @@ def _text(message: dict[str, Any]) -> str:
 
 
 def build(args: dict[str, Any]) -> Application:
-    """Return the Serve application of one echo model; see :func:`engines.base.application`."""
+    """Return the Serve application of one echo model; see :func:`engines.replica.application`."""
     return application(EchoEngine, args)

@@ -14,7 +14,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from engines.base import Engine, EngineSettings, EngineStartError, Load, application, error_response
+from engines.base import Engine, EngineSettings, EngineStartError, Load, error_response
+from engines.replica import application
 
 
 class UpstreamArgs(BaseModel):
@@ -102,5 +103,5 @@ async def _chunks(response: aiohttp.ClientResponse, done: Any) -> AsyncIterator[
 
 
 def build(args: dict[str, Any]) -> Application:
-    """Return the Serve application of one upstream model; see :func:`engines.base.application`."""
+    """Return the Serve application of one upstream model; see :func:`engines.replica.application`."""
     return application(UpstreamEngine, args)

@@ -12,10 +12,11 @@ from typing import Any
 from ray.serve import Application
 from starlette.types import ASGIApp
 
-from engines.base import Engine, EngineSettings, EngineStartError, Load, application
+from engines.base import Engine, EngineSettings, EngineStartError, Load
 from engines.embedded import resolve
 from engines.failure import StartLog, root_cause
 from engines.leaving import told_before_cancelled
+from engines.replica import application
 
 CPU_DEFAULTS = {
     # GiB; vLLM's own default would take 4 on machines of any size.
@@ -137,5 +138,5 @@ def _server_args(settings: EngineSettings, source: str) -> Namespace:
 
 
 def build(args: dict[str, Any]) -> Application:
-    """Return the Serve application of one vLLM model; see :func:`engines.base.application`."""
+    """Return the Serve application of one vLLM model; see :func:`engines.replica.application`."""
     return application(VllmEngine, args)

@@ -10,10 +10,10 @@ from typing import Any
 
 from ray.serve import Application
 
-from engines.base import application
+from engines.replica import application
 from engines.transformers.engine import TransformersEngine
 
 
 def build(args: dict[str, Any]) -> Application:
-    """Return the Serve application of one Transformers model; see :func:`engines.base.application`."""
+    """Return the Serve application of one Transformers model; see :func:`engines.replica.application`."""
     return application(TransformersEngine, args)
