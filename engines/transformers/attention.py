@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from engines.base import EngineStartError
+
 SLOTS = "raygate_slots"
 
 
@@ -47,11 +49,13 @@ def slot_attention(
     """Attend with the queries of a group side by side, which spares a copy of keys and values for each of them.
 
     Raises:
-        NotImplementedError: for models whose attention has soft caps or sinks.
+        EngineStartError: for models whose attention has soft caps or sinks; their first run is at the start.
     """
     del module
     if options.get("softcap") is not None or options.get("s_aux") is not None:
-        raise NotImplementedError("attention with soft caps or sinks")
+        raise EngineStartError(
+            "The transformers engine serves no attention with soft caps or sinks; this model has them."
+        )
     batch, heads, queries, dim = query.shape
     groups = heads // key.shape[1]
     grouped = query.reshape(batch, key.shape[1], groups * queries, dim)

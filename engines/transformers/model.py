@@ -39,7 +39,7 @@ class Model:
         self._model.eval().to(self.device)
         config = self._model.config.get_text_config()
         if others := set(getattr(config, "layer_types", None) or ()) - ATTENTION_LAYERS:
-            raise EngineStartError(f"The transformers engine serves attention models only; this one has {others}.")
+            raise EngineStartError(f"The transformers engine serves attention models only; this has {sorted(others)}.")
         self.max_length: int = config.max_position_embeddings
         self.vocabulary_size: int = config.vocab_size
         self.dtype = self._model.dtype
