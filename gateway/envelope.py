@@ -12,9 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway import errors
 from gateway.body import ClientGone
 from gateway.exchange import Exchange, Response
-
-CLIENT_GONE = 499
-"""For the log alone (nginx's number): the client left before its answer."""
+from gateway.settlement import CLIENT_GONE
 
 log = structlog.get_logger("raygate.access")
 
@@ -48,7 +46,7 @@ class Envelope:
             log.exception("request failed", request_id=exchange.request_id, error=type(error).__name__)
             await _answer(response, errors.internal())
         finally:
-            _log(scope, exchange, status or response.status)
+            _log(scope, response, status or response.status)
 
 
 async def _answer(response: Response, error: errors.ApiError) -> None:
@@ -64,7 +62,8 @@ def _from_router(error: HTTPException, scope: Scope) -> errors.ApiError:
     return errors.unknown_route(scope["method"])
 
 
-def _log(scope: Scope, exchange: Exchange, status: int) -> None:
+def _log(scope: Scope, response: Response, status: int) -> None:
+    exchange = response.exchange
     log.info(
         "request",
         request_id=exchange.request_id,
@@ -73,7 +72,7 @@ def _log(scope: Scope, exchange: Exchange, status: int) -> None:
         route=_route(scope),
         status=status,
         ms=round(exchange.elapsed_s() * 1000, 1),
-        **scope.get("raygate.facts", {}),
+        **response.facts,
     )
 
 

@@ -16,6 +16,8 @@ status   type                        code                         made by
 405      invalid_request_error       null                         :func:`method_not_allowed`
 413      invalid_request_error       request_too_large            :func:`too_large`
 415      invalid_request_error       null                         :func:`unsupported_media_type`
+429      requests, tokens            rate_limit_exceeded          :func:`rejected`
+429      insufficient_quota          insufficient_quota           :func:`rejected`
 500      server_error                internal_error               :func:`internal`
 503      service_unavailable_error   server_is_overloaded         :func:`overloaded`
 503      service_unavailable_error   model_loading                :func:`model_loading`
@@ -25,10 +27,13 @@ status   type                        code                         made by
 No message repeats what the client sent, but for the name of a parameter.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+
+from auth.rejection import Rejected
 
 MESSAGE_LIMIT = 600
 """Characters; an engine's validation error once repeated a 4 KB body into 23 MB."""
@@ -128,6 +133,22 @@ def too_large(limit: int) -> ApiError:
 def unsupported_media_type() -> ApiError:
     """The body is not JSON by its own account."""
     return ApiError(415, "Send the request body with 'Content-Type: application/json'.")
+
+
+def rejected(rejection: Rejected) -> ApiError:
+    """A limit of the key or its project has no room for the request (RFC 6585; the headers are OpenAI's)."""
+    frees_in_s = rejection.frees_in_s
+    headers = {}
+    if frees_in_s is not None:
+        headers = {"retry-after": str(math.ceil(frees_in_s)), "retry-after-ms": str(math.ceil(frees_in_s * 1000))}
+    if rejection.kind == "budget":
+        # The SDK would try again, and a budget frees at midnight.
+        headers["x-should-retry"] = "false"
+        return ApiError(429, str(rejection), type="insufficient_quota", code="insufficient_quota", headers=headers)
+    if frees_in_s is None:
+        headers["x-should-retry"] = "false"
+    kind = "tokens" if rejection.kind == "tokens" else "requests"
+    return ApiError(429, str(rejection), type=kind, code="rate_limit_exceeded", headers=headers)
 
 
 def internal() -> ApiError:

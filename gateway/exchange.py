@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.types import Message, Scope, Send
 
@@ -60,11 +60,15 @@ class Response:
 
     Attributes:
         status: the HTTP status, 0 until it has left.
+        extra: headers that steps on the request's way add to its response.
+        facts: what they add to its log line.
     """
 
     exchange: Exchange
     send: Send
     status: int = 0
+    extra: list[tuple[bytes, bytes]] = field(default_factory=list)
+    facts: dict[str, object] = field(default_factory=dict)
 
     @classmethod
     def of(cls, scope: Scope) -> "Response":
@@ -76,7 +80,7 @@ class Response:
         """Send an ASGI message, with the exchange's headers on its start."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self.exchange.headers()]
+            message["headers"] = [*message.get("headers", ()), *self.extra, *self.exchange.headers()]
         await self.send(message)
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:

@@ -22,7 +22,7 @@ def identify(services: Services, scope: Scope, *, needs: str = INFERENCE) -> Key
         # Two proxies could each believe a different one.
         raise errors.unauthenticated(missing=False)
     try:
-        key = services.keys.identify(shown[0] if shown else None)
+        key = services.access.keys.identify(shown[0] if shown else None)
     except Unauthenticated as refusal:
         raise errors.unauthenticated(missing=refusal.missing) from None
     if needs not in key.scopes:

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from auth.usage import Usage
 from gateway import errors, mend
 from gateway.replicas import EngineLost
 
@@ -27,22 +28,13 @@ Read = Callable[[], Awaitable[bytes]]
 Send = Callable[[bytes], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Usage:
-    """Tokens as the engine counted them."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int = 0
-
-    @classmethod
-    def of(cls, answer: dict[str, Any]) -> "Usage | None":
-        """Return the usage of an answer or a last chunk; ``None`` when it has none."""
-        usage = answer.get("usage")
-        if not isinstance(usage, dict):
-            return None
-        details = usage.get("prompt_tokens_details") or {}
-        return cls(usage["prompt_tokens"], usage.get("completion_tokens") or 0, details.get("cached_tokens") or 0)
+def usage_of(answer: dict[str, Any]) -> Usage | None:
+    """Return the usage of an answer or of a stream's last chunk; ``None`` when it has none."""
+    usage = answer.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("prompt_tokens_details") or {}
+    return Usage(usage["prompt_tokens"], usage.get("completion_tokens") or 0, details.get("cached_tokens") or 0)
 
 
 @dataclass
@@ -120,7 +112,7 @@ class Stream:
         elif _USAGE_CHUNK in event:
             self.events -= 1
             chunk = orjson.loads(event.removeprefix(b"data: "))
-            self.usage = Usage.of(chunk)
+            self.usage = usage_of(chunk)
             return _event({**chunk, "usage": mend.usage(chunk["usage"])}) if self.include_usage else b""
         elif _FINISHED in event:
             event = event.replace(b'"finish_reason":"repetition"', b'"finish_reason":"stop"')

@@ -22,7 +22,8 @@ from typing import Any
 import aiohttp
 import orjson
 from ray import serve
-from ray.serve.exceptions import DeploymentUnavailableError
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from yarl import URL
 
@@ -39,6 +40,8 @@ RETRY_PAUSE_S = 0.05
 
 GATHER_S = 1.0
 """How long a replica may take to tell its figures."""
+
+_ALL_BUSY = "Every replica of the model is busy. Please retry."
 
 DRAIN_S = 0.1
 """How long the end of a body may lag behind its last event before the connection is given up."""
@@ -142,7 +145,7 @@ class Replicas:
             finally:
                 self._in_flight[chosen.replica_id] -= 1
             await asyncio.sleep(RETRY_PAUSE_S)
-        raise errors.overloaded("Every replica of the model is busy. Please retry.")
+        raise errors.overloaded(_ALL_BUSY)
 
     async def loads(self, application: str) -> dict[str, Load]:
         """Return each engine replica's own count of requests, by replica id; silent replicas are left out."""
@@ -174,6 +177,9 @@ class Replicas:
                     return first
                 # Serve's router draws without asking replicas; our own counts make it a choice of the less busy of two.
                 second = await self._draw(handle)
+        except BackPressureError:
+            # As many requests as may be held back wait for a replica already.
+            raise errors.overloaded(_ALL_BUSY) from None
         except (TimeoutError, DeploymentUnavailableError):
             raise errors.model_loading() from None
         return min(first, second, key=lambda chosen: self._in_flight[chosen.replica_id])
@@ -216,11 +222,10 @@ class Replicas:
     @contextlib.asynccontextmanager
     async def _over_handle(
         self, application: str, chosen: _Chosen, path: str, headers: Mapping[str, str], body: bytes
-    ) -> AsyncGenerator[Answer, None]:
+    ) -> AsyncGenerator[Answer | None, None]:
         parts = self._handle(application).options(stream=True).call.remote("POST", path, dict(headers), body)
         try:
-            status, _ = await anext(parts)
-            yield Answer(status, chosen.replica_id, partial(_next_part, parts))
+            yield await _answer_over_handle(parts, chosen.replica_id)
         finally:
             parts.cancel()
 
@@ -254,6 +259,17 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
         async with asyncio.timeout(DRAIN_S):
             while not response.content.at_eof():
                 await response.content.readany()
+
+
+async def _answer_over_handle(parts: AsyncIterator[Any], replica: str) -> Answer | None:
+    """Return the answer, or ``None`` when Serve holds back no more requests; raise ``_Dead`` when the replica died."""
+    try:
+        status, _ = await anext(parts)
+    except BackPressureError:
+        return None
+    except RayActorError:
+        raise _Dead from None
+    return Answer(status, replica, partial(_next_part, parts))
 
 
 async def _next_part(parts: AsyncIterator[bytes]) -> bytes:

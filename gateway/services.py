@@ -4,11 +4,13 @@ import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from auth.snapshot import KeySnapshot
+from auth.access import Access
+from auth.lease_actor import RayLeases
 from auth.store import Store, sqlite_url
 from engines.base import internal_token
 from gateway.metrics import Metrics
 from gateway.models import ModelTable
+from gateway.prompts import Prompts
 from gateway.readiness import Readiness, watch_models
 from gateway.replicas import Replicas, open_replicas
 from gateway.settings import GatewaySettings
@@ -19,11 +21,12 @@ class Services:
     """The parts that requests pass through."""
 
     settings: GatewaySettings
-    keys: KeySnapshot
+    access: Access
     models: ModelTable
     readiness: Readiness
     replicas: Replicas
     metrics: Metrics
+    prompts: Prompts
     internal_token: str
 
 
@@ -36,18 +39,26 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
         replica: the replica's id, for the metrics.
     """
     async with contextlib.AsyncExitStack() as stack:
-        store = Store(settings.database_url or sqlite_url(settings.home))
-        stack.push_async_callback(store.close)
-        await store.migrate()
-        keys = await KeySnapshot.open(store)
-        stack.push_async_callback(keys.close)
+        url = settings.database_url or sqlite_url(settings.home)
+        await _migrate(url)
+        access = await Access.open(url, await RayLeases.open(url), replica=replica)
+        stack.push_async_callback(access.close)
         token = internal_token(settings.home)
         yield Services(
             settings=settings,
-            keys=keys,
+            access=access,
             models=ModelTable.of(settings),
             readiness=await stack.enter_async_context(watch_models(settings.models)),
             replicas=await stack.enter_async_context(open_replicas(token)),
             metrics=Metrics(replica),
+            prompts=Prompts(),
             internal_token=token,
         )
+
+
+async def _migrate(url: str) -> None:
+    store = Store(url)
+    try:
+        await store.migrate()
+    finally:
+        await store.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from auth.usage import FREE, Price
 from engines.base import default_home
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
@@ -31,11 +32,15 @@ class ModelEntry(_Frozen):
         name: what clients put in ``model``.
         engine: the kind of engine, for metrics and the ledger.
         owned_by: shown in ``/v1/models``.
+        source: where the weights and so the tokenizer come from; see :class:`engines.base.EngineSettings`.
+        price: money per million tokens, for budgets and the ledger.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
     engine: str
     owned_by: str = "raygate"
+    source: str | None = None
+    price: Price = FREE
 
     @property
     def application(self) -> str:
@@ -65,7 +70,10 @@ class AliasEntry(_Frozen):
 
 
 class Bounds(_Frozen):
-    """Limits on everything that comes from outside. Sizes in bytes, times in seconds."""
+    """Limits on everything that comes from outside. Sizes in bytes, times in seconds.
+
+    ``assumed_completion_tokens`` are reserved for each choice of a request that sets no ``max_tokens``.
+    """
 
     max_body_bytes: int = Field(default=10 * 2**20, ge=1024)
     max_json_depth: int = Field(default=64, ge=4, le=512)
@@ -74,7 +82,7 @@ class Bounds(_Frozen):
     max_stop_bytes: int = Field(default=1024, ge=1)
     max_tools: int = Field(default=128, ge=1)
     max_schema_bytes: int = Field(default=64 * 2**10, ge=256)
-    max_concurrent_requests: int = Field(default=4096, ge=1)
+    assumed_completion_tokens: int = Field(default=1024, ge=1)
     body_timeout_s: float = Field(default=60, gt=0)
     queue_timeout_s: float = Field(default=30, gt=0)
     request_timeout_s: float = Field(default=600, gt=0)

@@ -4,9 +4,10 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
+from gateway.call import Call
 from gateway.chat import ChatBody, parse_chat
 from gateway.exchange import Response
-from gateway.request import Call, generate
+from gateway.request import generate
 from gateway.services import Services
 from gateway.settings import Bounds
 
@@ -32,5 +33,14 @@ def chat_documented(body: ChatBody) -> dict[str, Any]:
 
 def _call(payload: dict[str, Any], bounds: Bounds) -> Call:
     body = parse_chat(payload, bounds)
-    include_usage = bool(body.stream_options and body.stream_options.include_usage)
-    return Call(Chat.path, body.model, bool(body.stream), include_usage, payload)
+    return Call(
+        path=Chat.path,
+        model=body.model,
+        stream=bool(body.stream),
+        include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+        choices=body.n or 1,
+        user=body.user,
+        metadata=body.metadata,
+        payload=payload,
+    )

@@ -31,9 +31,10 @@ def health_router(services: Services) -> APIRouter:
         states = await services.readiness.all()
         ready = all(state.state == "ready" for state in states.values())
         response.status_code = 200 if ready else 503
-        status = "starting" if not ready else "degraded" if services.keys.degraded else "ready"
+        degraded = services.access.degraded
+        status = "starting" if not ready else "degraded" if degraded else "ready"
         models = {name: asdict(state) for name, state in states.items()}
-        return {"status": status, "detail": services.keys.degraded, "models": models}
+        return {"status": status, "detail": "; ".join(degraded) or None, "models": models}
 
     @router.get("/metrics", summary="Figures of all gateway replicas, for Prometheus; needs a key")
     async def metrics(request: Request) -> Response:

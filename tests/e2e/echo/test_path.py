@@ -111,10 +111,10 @@ def test_a_killed_replica_ends_its_stream_with_an_error_event_and_comes_back(htt
         *_, error, _, done, _ = lines
     assert json.loads(error.removeprefix("data: "))["error"]["type"] == "server_error"
     assert done == "data: [DONE]"
+    assert within(5, lambda: http.get("/readyz").json()["models"]["slow"]["state"] != "ready")
     meanwhile = http.post(CHAT, json={**LONG, "model": "slow", "max_tokens": 1})
     assert meanwhile.status_code in {200, 503}
     assert http.post(CHAT, json={**LONG, "model": "echo", "max_tokens": 1}).status_code == 200
-    assert within(5, lambda: http.get("/readyz").json()["models"]["slow"]["state"] != "ready")
     assert within(60, lambda: http.get("/readyz").status_code == 200)
     assert http.post(CHAT, json={**LONG, "model": "slow", "max_tokens": 1}).status_code == 200
 
