@@ -6,9 +6,11 @@ A token is a word of the last message, over and over; a prompt token is a word o
 
 import asyncio
 import itertools
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import orjson
@@ -33,6 +35,8 @@ class EchoArgs(BaseModel):
         tokens_per_s: the pace of one stream; ``None`` is as fast as it can.
         first_token_s: what a prefill would take.
         default_max_tokens: tokens of an answer when the request names no number.
+        journal: a file that gets a line for every token of a stream, with the request's id; it survives the engine,
+            so that fault tests can compare a ledger with what was really produced.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +44,7 @@ class EchoArgs(BaseModel):
     tokens_per_s: float | None = Field(default=None, gt=0)
     first_token_s: float = Field(default=0, ge=0)
     default_max_tokens: int = Field(default=64, ge=1)
+    journal: Path | None = None
 
 
 class StreamOptions(BaseModel):
@@ -100,9 +105,22 @@ class EchoEngine(Engine):
             return error_response(400, f"Invalid value for '{path}': {first['msg']}.", code="invalid_value", param=path)
         reply = Reply(chat, self.settings.model, self._args)
         if chat.stream:
-            return StreamingResponse(reply.events(), media_type="text/event-stream")
+            request_id = request.headers.get("x-request-id", "")
+            events = self._journaled(reply.events(), request_id) if self._args.journal else reply.events()
+            return StreamingResponse(events, media_type="text/event-stream")
         await reply.wait()
         return Response(reply.whole(), media_type="application/json")
+
+    async def _journaled(self, events: AsyncIterator[bytes], request_id: str) -> AsyncIterator[bytes]:
+        assert self._args.journal is not None  # noqa: S101 - the caller looked
+        journal = os.open(self._args.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        try:
+            async for event in events:
+                if b'"delta":{"content":' in event:
+                    os.write(journal, f"{request_id}\n".encode())
+                yield event
+        finally:
+            os.close(journal)
 
 
 class Reply:

@@ -44,17 +44,24 @@ class Stream:
     Attributes:
         include_usage: whether the client asked for the usage chunk.
         usage: the engine's count, once it has arrived.
-        events: events relayed so far; about one a token, for streams that end early.
+        choices: how many completions the stream carries; each opens with an event that holds no token.
+        events: events relayed so far.
         error: what went wrong after the status had left.
         finish_reason: of the last choice that finished.
     """
 
     include_usage: bool
+    choices: int = 1
     usage: Usage | None = None
     events: int = 0
     error: errors.ApiError | None = None
     finish_reason: str | None = None
     _done: bool = field(default=False, repr=False)
+
+    @property
+    def tokens(self) -> int:
+        """About how many completion tokens have been relayed, for streams that end before the engine's count."""
+        return max(0, self.events - self.choices)
 
     async def relay(self, read: Read, send: Send, keep_alive_s: float) -> None:
         """Send the engine's events as they arrive, up to and with ``[DONE]``.

@@ -114,7 +114,7 @@ async def _ask(
 
 async def _relay_stream(answer: Answer, call: Call, settlement: Settlement, keep_alive_s: float) -> None:
     response = settlement.response
-    stream = settlement.stream = Stream(call.include_usage)
+    stream = settlement.stream = Stream(call.include_usage, call.choices)
 
     async def send(events: bytes) -> None:
         if stream.events:

@@ -78,15 +78,15 @@ class Settlement:
         """Note how far a stream has come, for whoever recovers the journal if this process is killed."""
         if self.first_token_s is None:
             self.first_token_s = self.response.exchange.elapsed_s()
-        self.access.ledger.progress(self.row.id, stream.events)
+        self.access.ledger.progress(self.row.id, stream.tokens)
 
     @property
     def used(self) -> Usage:
-        """The engine's count; where it never came, the estimated prompt and the events that were relayed."""
+        """The engine's count; where it never came, the estimated prompt and the tokens that were relayed."""
         reported = self.stream.usage if self.stream else self.usage
         if reported or self.model is None or self.estimate is None:
             return reported or NOTHING
-        return Usage(self.estimate.prompt_tokens, self.stream.events if self.stream else 0)
+        return Usage(self.estimate.prompt_tokens, self.stream.tokens if self.stream else 0)
 
     def charge(self, reservation: Reservation) -> None:
         """Settle the reservation; a request that no engine has taken costs nothing."""

@@ -58,7 +58,6 @@ def test_a_plain_number_fixes_the_replicas(tmp_path: Path) -> None:
 
 def test_a_minimum_alone_is_the_maximum_as_well() -> None:
     assert Replicas(min=3).most == 3
-    assert Replicas(min=0).most == 1
 
 
 def test_the_gateway_takes_on_more_than_an_engine(tmp_path: Path) -> None:
@@ -116,8 +115,12 @@ gateway: {port: 99999}
         ("models: [{name: a, engine: echo}, {name: b, route: [{model: a}], fallback: [aa]}]", "did you mean a?"),
         ("models: [{name: a, engine: echo}, {name: b, route: []}]", "models[1].route: got []"),
         ("models: [{name: a/b, engine: echo}, {name: a--b, engine: echo}]", "'a--b' is taken: line 1 uses 'a/b'"),
+        ("models: [{name: a, engine: echo, price: {prompt: -1}}]", "models[0].price.prompt: got -1"),
+        ("models: [{name: a, engine: echo, price: {cached: .inf}}]", "models[0].price.cached: got inf"),
+        ("models: [{name: a, engine: echo, price: {promt: 1}}]", "did you mean prompt?"),
         (ECHO + "default_model: ech", "did you mean echo? allowed: echo"),
         (ECHO + "gateway: {replicas: 0}", "gateway.replicas.min: got 0"),
+        (ECHO + "    replicas: {max_queued_requests: 0}\n", "-1 for no limit, or at least 1"),
         (ECHO + "gatway: {}", "gatway: unknown key; did you mean gateway?"),
         (
             ECHO + "gateway: {bounds: {max_body: 5}}",
