@@ -5,12 +5,16 @@ would measure itself.
 """
 
 import asyncio
+import math
 import statistics
 import time
 from dataclasses import dataclass, field
 from typing import cast
 
 END_OF_CHUNKS = b"0\r\n\r\n"
+EVENT = b"data: "
+_KEPT = len(EVENT) - 1
+"""Bytes of a piece that are looked at again with the next: an event's beginning may be cut in two."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,20 @@ class Target:
         return cls(host, int(port), head.encode() + b"\r\n" + body)
 
 
+@dataclass(frozen=True)
+class Stint:
+    """How long a client goes on: until its time is over or its requests are sent, whichever is first.
+
+    A fixed number of equal requests keeps all the clients busy to the end; a fixed time suits what is quick.
+    """
+
+    seconds: float = math.inf
+    requests: float = math.inf
+
+
 @dataclass
 class Figures:
-    """What a run saw; times in seconds."""
+    """What a run saw; times in seconds. Only whole answers with status 200 count; the others are failures."""
 
     seconds: float = 0
     latencies: list[float] = field(default_factory=list)
@@ -42,9 +57,14 @@ class Figures:
     failures: int = 0
 
     @property
+    def requests(self) -> int:
+        """Completed requests."""
+        return len(self.latencies)
+
+    @property
     def requests_per_s(self) -> float:
         """Completed requests a second."""
-        return len(self.latencies) / self.seconds
+        return self.requests / self.seconds
 
     @property
     def events_per_s(self) -> float:
@@ -61,14 +81,19 @@ class Figures:
 
 
 def _percentile(values: list[float], percent: int) -> float:
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]
+    if len(values) < 2:
+        return values[0] if values else math.nan
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 class _Client(asyncio.Protocol):
     """One connection that sends the next request as soon as the answer to the last is whole."""
 
-    def __init__(self, target: Target, figures: Figures, until: float) -> None:
-        self._target, self._figures, self._until = target, figures, until
+    def __init__(self, target: Target, figures: Figures, stint: Stint) -> None:
+        self._target, self._figures = target, figures
+        self._until = time.perf_counter() + stint.seconds
+        self._requests_left = stint.requests
+        self._waits = False
         self.finished = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,9 +102,11 @@ class _Client(asyncio.Protocol):
 
     def _next(self) -> None:
         now = time.perf_counter()
-        if now >= self._until:
+        self._waits = now < self._until and self._requests_left > 0
+        if not self._waits:
             self._transport.close()
             return
+        self._requests_left -= 1
         self._sent, self._seen_head, self._left = now, False, 0
         self._tail, self._first = b"", True
         self._transport.write(self._target.request)
@@ -95,21 +122,21 @@ class _Client(asyncio.Protocol):
         self._read_body(data)
 
     def _read_head(self, head: bytes) -> None:
-        if not head.startswith(b"HTTP/1.1 200"):
-            self._figures.failures += 1
         fields = head.lower()
+        self._succeeds = fields.startswith(b"http/1.1 200")
         self._chunked = b"transfer-encoding: chunked" in fields
         if not self._chunked:
             self._left = int(fields.split(b"content-length: ", 1)[1].split(b"\r\n", 1)[0])
 
     def _read_body(self, data: bytes) -> None:
         if self._chunked:
-            events = data.count(b"data: ")
+            data = self._tail + data
+            events = data.count(EVENT)
             if events and self._first:
                 self._first = False
                 self._figures.first_events.append(time.perf_counter() - self._sent)
             self._figures.events += events
-            self._tail = (self._tail + data)[-len(END_OF_CHUNKS) :]
+            self._tail = data[-_KEPT:]
             if self._tail == END_OF_CHUNKS:
                 self._done()
         else:
@@ -118,25 +145,37 @@ class _Client(asyncio.Protocol):
                 self._done()
 
     def _done(self) -> None:
-        self._figures.latencies.append(time.perf_counter() - self._sent)
+        if self._succeeds:
+            self._figures.latencies.append(time.perf_counter() - self._sent)
+        else:
+            self._figures.failures += 1
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None:
+        if self._waits:
             self._figures.failures += 1
         if not self.finished.done():
             self.finished.set_result(None)
 
 
-async def run(target: Target, *, clients: int, seconds: float) -> Figures:
-    """Load ``target`` with so many clients for so long, and return what was seen."""
+async def run(target: Target, *, clients: int, stint: Stint, patience_s: float = 60) -> Figures:
+    """Load ``target`` with so many clients, each for a stint, and return what was seen.
+
+    Args:
+        patience_s: how long the last answers may take once the stint's time is over; what is missing then is a failure.
+    """
     figures = Figures()
     loop = asyncio.get_running_loop()
     begun = time.perf_counter()
     made = [
-        await loop.create_connection(lambda: _Client(target, figures, begun + seconds), target.host, target.port)
+        await loop.create_connection(lambda: _Client(target, figures, stint), target.host, target.port)
         for _ in range(clients)
     ]
-    await asyncio.wait([client.finished for _, client in made], timeout=seconds + 60)
+    limit_s = patience_s + (stint.seconds if math.isfinite(stint.seconds) else 0)
+    await asyncio.wait([client.finished for _, client in made], timeout=limit_s)
     figures.seconds = time.perf_counter() - begun
+    for transport, client in made:
+        if not client.finished.done():
+            transport.abort()  # connection_lost counts it
+    await asyncio.wait([client.finished for _, client in made])
     return figures

@@ -1,0 +1,69 @@
+"""What Raygate costs on this machine: ``make bench``, or ``python benchmarks/run.py [--quick]``.
+
+The echo engine is measured by itself, behind Raygate and on Ray Serve's ordinary path; a real model on vLLM by itself
+and behind Raygate. The table goes to the terminal and to ``benchmarks/RESULTS.md``. No number makes it fail.
+"""
+
+import argparse
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.status import Status
+
+from benchmarks import echo_path, real_model
+from benchmarks.measure import Results, Tell, measure
+from benchmarks.report import machine_facts, markdown, show
+from benchmarks.servers import direct_to_engine, engine_alone, ordinary_path, through_raygate
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "RESULTS.md"
+SECONDS, QUICK_SECONDS = 130, 20
+"""How long each of the two halves is measured; starting its servers takes some 30 s more."""
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="python benchmarks/run.py", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a short run, which leaves RESULTS.md as it is")
+    quick = parser.parse_args().quick
+    seconds = QUICK_SECONDS if quick else SECONDS
+    console, facts = Console(), machine_facts()
+    with console.status("starting") as status:
+        tell = partial(_tell, status, time.monotonic())
+        echo = _measure_echo(seconds, tell)
+        real = _measure_real_model(seconds, tell)
+    failures = echo.failures() + real.failures()
+    notes = [
+        f"Medians of {echo.rounds} rounds with the echo engine and {real.rounds} with SmolLM2. The servers take turns, "
+        "and what is compared is compared within each round.",
+        f"{failures} requests failed. The load generator shares the cores with the servers.",
+    ]
+    rows = [*echo_path.rows(echo), *real_model.rows(real)]
+    show(rows, facts, notes, console if console.is_terminal else Console(width=150))
+    if not quick:
+        RESULTS.write_text(markdown(rows, facts, notes))
+
+
+def _measure_echo(seconds: float, tell: Tell) -> Results:
+    with ExitStack() as servers:
+        tell("starting the echo engine, alone, behind Raygate and behind Ray Serve")
+        alone = servers.enter_context(engine_alone())
+        ordinary = servers.enter_context(ordinary_path())
+        raygate, _ = servers.enter_context(through_raygate(HERE / "echo.yaml"))
+        paths = {echo_path.ALONE: alone, echo_path.RAYGATE: raygate, echo_path.ORDINARY: ordinary}
+        return uvloop.run(measure(paths, echo_path.WORKLOADS, seconds=seconds, tell=tell))
+
+
+def _measure_real_model(seconds: float, tell: Tell) -> Results:
+    tell("starting SmolLM2 on vLLM")
+    with through_raygate(HERE / "smollm2.yaml") as (raygate, running):
+        paths = {real_model.DIRECT: direct_to_engine(raygate, running), real_model.RAYGATE: raygate}
+        return uvloop.run(measure(paths, real_model.WORKLOADS, seconds=seconds, tell=tell))
+
+
+def _tell(status: Status, begun: float, what: str) -> None:
+    status.update(f"{time.monotonic() - begun:4.0f} s  {what}")

@@ -1,0 +1,51 @@
+"""The real model's part of the table: SmolLM2 on vLLM, asked directly and through Raygate."""
+
+from benchmarks.load import Stint
+from benchmarks.measure import Results, Sample, Workload
+from benchmarks.report import Row
+
+DIRECT, RAYGATE = "vLLM directly", "Raygate"
+
+TOKENS = 64
+_STREAM = {
+    "model": "smollm2",
+    "messages": [{"role": "user", "content": "Write a long story about a lighthouse and the two foxes who kept it."}],
+    "max_tokens": TOKENS,
+    "temperature": 0,
+    "ignore_eos": True,  # vLLM's own field: every answer has all its tokens
+    "stream": True,
+}
+
+# Every client has the same number of equal streams, so the batch is full to the end.
+WORKLOADS = (
+    Workload("1 stream", _STREAM, 1, Stint(requests=2)),
+    Workload("8 streams", _STREAM, 8, Stint(requests=1)),
+    Workload("16 streams", _STREAM, 16, Stint(requests=1)),
+)
+
+
+def rows(results: Results) -> list[Row]:
+    """Return the rows of the table."""
+    heading = Row(f"SmolLM2 on vLLM, streams of {TOKENS} tokens")
+    throughput = [_throughput(results, workload.name) for workload in WORKLOADS]
+    return [heading, *throughput, *(_first_token(results, workload.name) for workload in WORKLOADS)]
+
+
+def _throughput(results: Results, workload: str) -> Row:
+    figures = [f"{results.median(workload, server, _tokens_per_s):,.1f}" for server in (DIRECT, RAYGATE)]
+    change = (results.against(workload, RAYGATE, DIRECT, _tokens_per_s) - 1) * 100
+    return Row(f"tokens/s, {workload}", figures, compared=f"{change:+.1f} %", target="at least -1 %")
+
+
+def _first_token(results: Results, workload: str) -> Row:
+    figures = [f"{results.median(workload, server, _first_token_ms):,.1f}" for server in (DIRECT, RAYGATE)]
+    added = results.added(workload, RAYGATE, DIRECT, _first_token_ms)
+    return Row(f"first token p50 ms, {workload}", figures, compared=f"{added:+.1f} ms", target="at most +5 ms")
+
+
+def _tokens_per_s(sample: Sample) -> float:
+    return sample.figures.requests * TOKENS / sample.figures.seconds
+
+
+def _first_token_ms(sample: Sample) -> float:
+    return sample.figures.first_event_ms(50)
