@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from gateway.config import Config, ModelConfig, Replicas
+from gateway.config import WITH_WEIGHTS, Config, ModelConfig, Replicas
 from gateway.settings import application_name
 
 HEALTH_CHECK_PERIOD_S = 2
@@ -50,7 +50,7 @@ class _Plain(yaml.SafeDumper):
 
 
 def _gateway(config: Config) -> dict[str, Any]:
-    args: dict[str, Any] = {"models": [{"name": model.name, "engine": model.engine} for model in config.models]}
+    args: dict[str, Any] = {"models": [_entry(model) for model in config.models]}
     if config.aliases:
         args["aliases"] = [alias.model_dump(exclude_unset=True) for alias in config.aliases]
     args |= config.model_dump(include={"default_model", "database_url"}, exclude_none=True)
@@ -62,6 +62,16 @@ def _gateway(config: Config) -> dict[str, Any]:
         "args": args,
         "deployments": [_deployment("gateway", config.gateway.replicas, config, {"num_cpus": 0})],
     }
+
+
+def _entry(model: ModelConfig) -> dict[str, Any]:
+    """Return what the gateway is told of a model; where the weights lie, there lies the tokenizer."""
+    entry: dict[str, Any] = {"name": model.name, "engine": model.engine}
+    if model.source and model.engine in WITH_WEIGHTS:
+        entry["source"] = model.source
+    if model.price:
+        entry["price"] = model.price.model_dump(exclude_none=True)
+    return entry
 
 
 def _model(model: ModelConfig, config: Config) -> dict[str, Any]:

@@ -9,6 +9,7 @@ Example::
         engine_args: {max_model_len: 2048}
         replicas: {min: 1, max: 4, target_ongoing_requests: 16}
         resources: {num_cpus: 1, num_gpus: 0}
+        price: {prompt: 0.10, completion: 0.40, cached: 0.05}  # per million tokens
       - name: assistant            # an alias: weights for canaries, order for fallback
         route: [{model: smollm2, weight: 100}]
         fallback: [backup]
@@ -102,6 +103,23 @@ class ModelConfig(_Section):
     Attributes:
         name: what clients put in ``model``.
         engine: the kind of engine.
+Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class ModelPrice(_Section):
+    """Money per million tokens, in whatever currency the operator counts: for budgets and the ledger.
+
+    Attributes:
+        prompt: for prompt tokens.
+        completion: for completion tokens.
+        cached: for prompt tokens that came from the prefix cache; ``None`` charges them as ``prompt``.
+    """
+
+    prompt: Money = 0
+    completion: Money = 0
+    cached: Money | None = None
+
+
         source: where the weights come from: ``embedded:NAME``, a folder (relative to the file), or a hub id.
         engine_args: the engine's own settings, handed to it as they are.
         replicas: how many, and how much each takes on.
@@ -112,6 +130,7 @@ class ModelConfig(_Section):
     engine: EngineKind
     source: str | None = Field(default=None, min_length=1)
     engine_args: dict[str, Any] = Field(default_factory=dict)
+        price: what its tokens cost; ``None`` means nothing.
     replicas: Annotated[Replicas, _ALSO_A_NUMBER] = Replicas()
     resources: Resources = Resources()
 
@@ -120,6 +139,7 @@ class ModelConfig(_Section):
         """The folder that ``source`` names, once it is resolved; ``None`` when it is a hub id or embedded."""
         return Path(self.source) if self.source and self.source.startswith("/") else None
 
+    price: ModelPrice | None = None
     @property
     def num_cpus(self) -> float:
         """Cores that Ray sets aside for one replica."""

@@ -5,6 +5,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from auth.usage import Price
 from gateway.compile import serve_config, to_yaml
 from gateway.config import Config
 from gateway.settings import GatewaySettings
@@ -49,6 +50,23 @@ def test_the_gateway_is_told_what_differs_from_its_defaults() -> None:
         "bounds": {"max_messages": 5},
     }
     assert GatewaySettings.model_validate(args).bounds.max_messages == 5
+
+
+def entry(**fields: Any) -> dict[str, Any]:
+    """Return what the gateway is told of one model."""
+    compiled = serve_config(config(models=[{"name": "m", **fields}]))
+    return dict(compiled["applications"][0]["args"]["models"][0])
+
+
+def test_the_gateway_is_told_where_a_tokenizer_lies() -> None:
+    assert entry(engine="vllm", source="org/m") == {"name": "m", "engine": "vllm", "source": "org/m"}
+    assert "source" not in entry(engine="echo")
+
+
+def test_the_gateway_is_told_what_a_model_costs() -> None:
+    told = entry(engine="echo", price={"prompt": 0.1, "completion": 0.4})
+    assert told["price"] == {"prompt": 0.1, "completion": 0.4}
+    assert GatewaySettings.model_validate({"models": [told]}).models[0].price == Price(0.1, 0.4, None)
 
 
 def test_one_number_of_replicas_is_fixed() -> None:
