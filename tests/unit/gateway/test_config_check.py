@@ -120,7 +120,7 @@ gateway: {port: 99999}
         ("models: [{name: a, engine: echo, price: {promt: 1}}]", "did you mean prompt?"),
         (ECHO + "default_model: ech", "did you mean echo? allowed: echo"),
         (ECHO + "gateway: {replicas: 0}", "gateway.replicas.min: got 0"),
-        (ECHO + "    replicas: {max_queued_requests: 0}\n", "-1 for no limit, or at least 1"),
+        ("models: [{name: e, engine: echo, replicas: {max_queued_requests: 0}}]", "-1 for no limit, or at least 1"),
         (ECHO + "gatway: {}", "gatway: unknown key; did you mean gateway?"),
         (
             ECHO + "gateway: {bounds: {max_body: 5}}",
