@@ -169,9 +169,13 @@ class Replicas:
         return {replica: body for replica, body in zip(endpoints, bodies, strict=True) if body is not None}
 
     async def _choose(self, application: str, patience_s: float) -> _Chosen:
+        handle = self._handle(application)
+        running = _running(handle)
+        if len(running) == 1:
+            # There is nothing to choose, and Serve's router would take a tenth of the request's time for it.
+            return _chosen(running[0])
         try:
             async with asyncio.timeout(patience_s):
-                handle = self._handle(application)
                 first = await self._draw(handle)
                 if not self._in_flight[first.replica_id]:
                     return first
@@ -186,7 +190,7 @@ class Replicas:
 
     async def _draw(self, handle: DeploymentHandle[Any]) -> _Chosen:
         async with handle.choose_replica(_reserve=False) as selection:
-            return _Chosen(selection.replica_id, selection._replica.backend_http_endpoint)
+            return _chosen(selection._replica)
 
     def _handle(self, application: str, deployment: str = "engine") -> DeploymentHandle[Any]:
         name = (application, deployment)
@@ -255,6 +259,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
     """Read the last bytes of a finished body, so that its connection can serve another request."""
+    if response.content.at_eof():
+        return
     with contextlib.suppress(TimeoutError, aiohttp.ClientError):
         async with asyncio.timeout(DRAIN_S):
             while not response.content.at_eof():
@@ -284,6 +290,10 @@ def _running(handle: DeploymentHandle[Any]) -> list[Any]:
     router = getattr(handle, "_router", None)
     request_router = router._asyncio_router.request_router if router is not None else None
     return list(request_router.curr_replicas.values()) if request_router is not None else []
+
+
+def _chosen(replica: Any) -> _Chosen:
+    return _Chosen(replica.replica_id.unique_id, _http_endpoint(replica))
 
 
 def _http_endpoint(replica: Any) -> Endpoint | None:
