@@ -1,11 +1,15 @@
 """What Prometheus sees: figures by model, never by key or by content."""
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from auth.usage import Usage
 from engines.base import Load
+
+Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
@@ -25,10 +29,11 @@ class Metrics:
         self._first_token = self._histogram("raygate_time_to_first_token_seconds", "Arrival to the first event sent.")
         self._duration = self._histogram("raygate_request_duration_seconds", "Arrival to the last byte sent.")
         self._in_progress = self._gauge("raygate_requests_in_progress", "Requests inside this gateway replica.")
+        self._of = lru_cache(maxsize=4096)(self._labelled)
 
     def begin(self, model: str) -> None:
         """Count a request that entered."""
-        self._in_progress.labels(self._replica, model).inc()
+        self._of(self._in_progress, model).inc()
 
     def end(
         self,
@@ -41,22 +46,25 @@ class Metrics:
         total_s: float,
     ) -> None:
         """Count a request that left, with what it used."""
-        labels = (self._replica, model)
-        self._in_progress.labels(*labels).dec()
-        self._requests.labels(*labels, str(status)).inc()
-        self._duration.labels(*labels).observe(total_s)
+        self._of(self._in_progress, model).dec()
+        self._of(self._requests, model, str(status)).inc()
+        self._of(self._duration, model).observe(total_s)
         if status >= 400:
-            self._errors.labels(*labels, code or str(status)).inc()
+            self._of(self._errors, model, code or str(status)).inc()
         if first_token_s is not None:
-            self._first_token.labels(*labels).observe(first_token_s)
+            self._of(self._first_token, model).observe(first_token_s)
         if usage is not None:
-            self._prompt.labels(*labels).inc(usage.prompt_tokens)
-            self._completion.labels(*labels).inc(usage.completion_tokens)
-            self._cached.labels(*labels).inc(usage.cached_tokens)
+            self._of(self._prompt, model).inc(usage.prompt_tokens)
+            self._of(self._completion, model).inc(usage.completion_tokens)
+            self._of(self._cached, model).inc(usage.cached_tokens)
 
     def exposition(self) -> bytes:
         """Return the figures in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def _labelled(self, metric: Metric, *labels: str) -> Metric:
+        """Return a metric's child for this replica and the labels; Prometheus' client takes its time to find one."""
+        return metric.labels(self._replica, *labels)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, ("replica", "model", *labels), registry=self._registry)
