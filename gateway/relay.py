@@ -112,16 +112,16 @@ class Stream:
             self._done = True
             self.error = errors.from_engine(500, event.removeprefix(b"data: "))
             return self.error.event()
-        elif any(failure in event for failure in _FAILURES):
-            self._done = True
-            self.error = errors.engine_lost()
-            return self.error.event()
         elif _USAGE_CHUNK in event:
             self.events -= 1
             chunk = orjson.loads(event.removeprefix(b"data: "))
             self.usage = usage_of(chunk)
             return _event({**chunk, "usage": mend.usage(chunk["usage"])}) if self.include_usage else b""
         elif _FINISHED in event:
+            if any(failure in event for failure in _FAILURES):
+                self._done = True
+                self.error = errors.engine_lost()
+                return self.error.event()
             event = event.replace(b'"finish_reason":"repetition"', b'"finish_reason":"stop"')
             self.finish_reason = event.split(_FINISHED, 1)[1].split(b'"', 1)[0].decode()
             if _EMPTY_DELTA not in event:
