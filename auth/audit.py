@@ -52,12 +52,19 @@ async def note(
 
 
 async def list_actions(
-    store: Store, *, subject: str | None = None, before_id: int | None = None, limit: int = 100
+    store: Store,
+    *,
+    subject: str | None = None,
+    actor: str | None = None,
+    before_id: int | None = None,
+    limit: int = 100,
 ) -> list[Action]:
     """Return the newest actions first; go on with the last one's id as ``before_id``."""
     query = select(AuditRow.__table__).order_by(AuditRow.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(AuditRow.subject == subject)
+    if actor is not None:
+        query = query.where(AuditRow.actor == actor)
     if before_id is not None:
         query = query.where(AuditRow.id < before_id)
     async with store.reading() as connection:

@@ -12,7 +12,7 @@ KEY_PREFIX = "sk-"
 MAX_SECRET_LENGTH = 500
 _MIN_SECRET_LENGTH = 16
 _MAX_GLOBS = 64
-_MAX_OVERLAP_S = 90 * 86_400
+MAX_OVERLAP_S = 90 * 86_400
 _SECRET = re.compile(r"[\x21-\x7e]+")
 
 
@@ -59,6 +59,6 @@ def check_expiry(expires_at: float | None, *, now: float) -> float | None:
 
 def check_overlap(overlap_s: float) -> float:
     """Accept up to 90 days."""
-    if not 0 <= overlap_s <= _MAX_OVERLAP_S:
+    if not 0 <= overlap_s <= MAX_OVERLAP_S:
         raise InvalidValue("an overlap is 0 seconds to 90 days")
     return overlap_s

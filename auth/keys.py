@@ -17,14 +17,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth import audit
 from auth.changes import next_revision, touch_key
-from auth.checks import check_expiry, check_models, check_name, check_scopes, check_secret
+from auth.checks import SCOPES, check_expiry, check_models, check_name, check_scopes, check_secret
 from auth.errors import NameTaken, NotFound
 from auth.limits import Limit, dump_limits, load_limits
 from auth.projects import find_project
 from auth.store import Store
 from auth.tables import DEFAULT_PROJECT, KeyRow, SecretRow
 
-INFERENCE = "inference"
+INFERENCE, ADMIN, READ_USAGE = SCOPES
 _HINT_LENGTH = 8
 
 
@@ -141,12 +141,29 @@ async def create_key(
     return key, secret
 
 
-async def list_keys(store: Store, *, after: str = "", limit: int | None = None) -> list[Key]:
-    """Return the keys in the order of their ids, revoked ones too; ``after`` is the id to go on from."""
+async def list_keys(
+    store: Store, *, after: str = "", limit: int | None = None, project: str | None = None
+) -> list[Key]:
+    """Return the keys in the order of their ids, revoked ones too.
+
+    Args:
+        store: the database.
+        after: the id to go on from.
+        limit: how many at most.
+        project: the id of the owner; ``None`` means any.
+    """
     page = select(KeyRow.id).where(KeyRow.id > after).order_by(KeyRow.id).limit(limit)
+    if project is not None:
+        page = page.where(KeyRow.project_id == project)
     async with store.reading() as connection:
         rows = await connection.execute(key_columns().where(KeyRow.id.in_(page)).order_by(KeyRow.id))
         return list(_newest_secrets(rows.all()))
+
+
+async def read_key(store: Store, id_or_name: str) -> Key:
+    """Return one key; see ``find_key``."""
+    async with store.reading() as connection:
+        return await find_key(connection, id_or_name)
 
 
 async def find_key(connection: AsyncConnection, id_or_name: str) -> Key:

@@ -97,10 +97,15 @@ class Limiter:
         counters = self._counters.find(_bounds(key, project), model, self._clock())
         return Reservation(counters, self._admit, self._clock, estimate=estimate, price=price)
 
-    def quotas(self, key: Key, project: Project) -> list[Quota]:
-        """Return how every limit of the key and its project stands."""
-        now = self._clock()
-        return [quota_of(counter, now) for bound in _bounds(key, project) for counter in self._counters.of(bound, now)]
+    async def quotas(self, key: Key, project: Project) -> list[Quota]:
+        """Return how every limit of the key and its project stands, after asking what other replicas have used."""
+        asked_at = self._clock()
+        counters = [counter for bound in _bounds(key, project) for counter in self._counters.of(bound, asked_at)]
+        self._counters.note(counters, [0.0] * len(counters))
+        async with self._asking:  # whoever waited here may have been answered by the report before
+            if counters and self._answered_at < asked_at:
+                await self.report()
+        return [quota_of(counter, self._clock()) for counter in counters]
 
     async def report(self) -> None:
         """Tell the coordinator what this replica uses and needs, and take its answer."""

@@ -66,11 +66,17 @@ async def create_project(store: Store, *, name: str, limits: Iterable[Limit] = (
     return project
 
 
-async def list_projects(store: Store) -> list[Project]:
-    """Return every project, archived ones too, in the order of their ids."""
+async def list_projects(store: Store, *, after: str = "", limit: int | None = None) -> list[Project]:
+    """Return the projects in the order of their ids, archived ones too; ``after`` is the id to go on from."""
+    page = select(ProjectRow.__table__).where(ProjectRow.id > after).order_by(ProjectRow.id).limit(limit)
     async with store.reading() as connection:
-        rows = await connection.execute(select(ProjectRow.__table__).order_by(ProjectRow.id))
-        return [project_of(row) for row in rows]
+        return [project_of(row) for row in await connection.execute(page)]
+
+
+async def read_project(store: Store, id_or_name: str) -> Project:
+    """Return one project; see ``find_project``."""
+    async with store.reading() as connection:
+        return await find_project(connection, id_or_name)
 
 
 async def find_project(connection: AsyncConnection, id_or_name: str) -> Project:
@@ -124,7 +130,8 @@ async def update_project(
             if before.id == DEFAULT_PROJECT and values.get("archived_at"):
                 raise InvalidValue("the default project cannot be archived")
             change = update(ProjectRow).values(version=ProjectRow.version + 1, **values)
-            found = (ProjectRow.id == before.id) & (ProjectRow.version == (version or before.version))
+            expected = before.version if version is None else version
+            found = (ProjectRow.id == before.id) & (ProjectRow.version == expected)
             expect_one(await connection.execute(change.where(found)))
             after = await find_project(connection, before.id)
             await audit.note(

@@ -84,7 +84,7 @@ async def usage(
     if groups:
         query = query.group_by(*groups).order_by(*groups).limit(limit + 1)
     if groups and cursor is not None:
-        query = query.where(tuple_(*groups) > tuple_(*_decode(cursor, len(groups))))
+        query = query.where(tuple_(*groups) > tuple_(*_decode(cursor, group_by)))
     async with store.reading() as connection:
         rows = (await connection.execute(query)).all()
     page = [_sum_of(row, group_by) for row in rows[:limit]]
@@ -130,11 +130,18 @@ def _encode(values: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(values)).decode()
 
 
-def _decode(cursor: str, length: int) -> list[str | int]:
+def _decode(cursor: str, group_by: Sequence[GroupBy]) -> list[str | int]:
     try:
         values = orjson.loads(base64.urlsafe_b64decode(cursor.encode()))
     except (binascii.Error, ValueError):
         values = None
-    if not isinstance(values, list) or len(values) != length or not all(isinstance(v, str | int) for v in values):
-        raise InvalidValue("cursor: the next_cursor of the page before")
+    if not isinstance(values, list) or len(values) != len(group_by) or not all(map(_is_value, values, group_by)):
+        raise InvalidValue("the cursor is not one of a page before")
     return values
+
+
+def _is_value(value: Any, group: GroupBy) -> bool:
+    """Say whether the database can compare a value from outside with a group's."""
+    if group in ("day", "hour"):
+        return type(value) is int and abs(value) < 2**53
+    return isinstance(value, str) and "\0" not in value

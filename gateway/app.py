@@ -11,6 +11,8 @@ from starlette.types import ASGIApp
 
 from gateway.envelope import Envelope
 from gateway.logs import configure_logs
+from gateway.routes.account import account_router
+from gateway.routes.admin.router import admin_router
 from gateway.routes.chat import Chat, chat_documented
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
@@ -34,6 +36,8 @@ def create_app(services: Services) -> Api:
     app.router.routes.append(PlainRoute(Chat.path, Chat(services), chat_documented, tags=["chat"]))
     app.include_router(models_router(services))
     app.include_router(health_router(services))
+    app.include_router(account_router(services))
+    app.include_router(admin_router(services))
     return app
 
 

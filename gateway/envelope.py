@@ -6,9 +6,11 @@ It gives each exchange its id and its headers, turns every exception into the er
 import asyncio
 
 import structlog
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from auth.errors import AuthError
 from gateway import errors
 from gateway.body import ClientGone
 from gateway.exchange import Exchange, Response
@@ -41,6 +43,10 @@ class Envelope:
             await _answer(response, error)
         except HTTPException as error:
             await _answer(response, _from_router(error, scope))
+        except RequestValidationError as error:
+            await _answer(response, errors.from_request(error))
+        except AuthError as error:
+            await _answer(response, errors.from_auth(error))
         except Exception as error:
             # The traceback goes to the log without the values of local variables: they hold prompts.
             log.exception("request failed", request_id=exchange.request_id, error=type(error).__name__)

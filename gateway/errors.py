@@ -12,8 +12,10 @@ status   type                        code                         made by
 401      invalid_request_error       invalid_api_key, null        :func:`unauthenticated`
 403      invalid_request_error       permission_denied            :func:`permission_denied`
 404      invalid_request_error       model_not_found              :func:`model_not_found`
+404      invalid_request_error       not_found                    :func:`from_auth`
 404      invalid_request_error       null                         :func:`unknown_route`
 405      invalid_request_error       null                         :func:`method_not_allowed`
+409      invalid_request_error       conflict                     :func:`from_auth`
 413      invalid_request_error       request_too_large            :func:`too_large`
 415      invalid_request_error       null                         :func:`unsupported_media_type`
 429      requests, tokens            rate_limit_exceeded          :func:`rejected`
@@ -32,7 +34,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
+from fastapi.exceptions import RequestValidationError
 
+from auth.errors import AuthError, Conflict, NameTaken, NotFound
 from auth.rejection import Rejected
 
 MESSAGE_LIMIT = 600
@@ -97,9 +101,10 @@ def unauthenticated(*, missing: bool) -> ApiError:
     return ApiError(401, message, code=code, headers={"www-authenticate": "Bearer"})
 
 
-def permission_denied(scope: str) -> ApiError:
+def permission_denied(scopes: Sequence[str]) -> ApiError:
     """The key holds, but not for this."""
-    return ApiError(403, f"This API key does not have the scope '{scope}'.", code="permission_denied")
+    needed = " or ".join(f"'{scope}'" for scope in scopes)
+    return ApiError(403, f"This API key does not have the scope {needed}.", code="permission_denied")
 
 
 def model_not_found() -> ApiError:
@@ -151,6 +156,21 @@ def rejected(rejection: Rejected) -> ApiError:
     return ApiError(429, str(rejection), type=kind, code="rate_limit_exceeded", headers=headers)
 
 
+def from_auth(error: AuthError) -> ApiError:
+    """An operator asked for something impossible; the SDK would send a 409 again, and it would fail again."""
+    if isinstance(error, NotFound):
+        return ApiError(404, "There is no key or project of that id or name, or several.", code="not_found")
+    if isinstance(error, NameTaken):
+        return _conflict("The name is in use already.")
+    if isinstance(error, Conflict):
+        return _conflict("It has been changed by somebody else: read it again, then repeat the change.")
+    return invalid_value(None, f"{error}.")
+
+
+def _conflict(message: str) -> ApiError:
+    return ApiError(409, message, code="conflict", headers={"x-should-retry": "false"})
+
+
 def internal() -> ApiError:
     """Something of ours broke; the log says what, under the request's id."""
     message = "The server had an error while processing your request. Please quote x-request-id when you report it."
@@ -182,6 +202,11 @@ def engine_lost() -> ApiError:
     return ApiError(500, message, type="server_error", code="internal_error")
 
 
+def from_request(error: RequestValidationError) -> ApiError:
+    """Turn FastAPI's finding into the API's error; its path begins with where the field stands (``query``, ...)."""
+    return from_validation([{**finding, "loc": finding["loc"][1:]} for finding in error.errors()])
+
+
 def from_validation(errors: Sequence[Any]) -> ApiError:
     """Turn Pydantic's first finding into the API's error, without its copy of the input.
 
@@ -194,7 +219,7 @@ def from_validation(errors: Sequence[Any]) -> ApiError:
     if first["type"] == "missing":
         return missing_parameter(param or "body")
     where = f"Invalid value for '{param}'" if param else "Invalid request body"
-    return invalid_value(param, f"{where}: {first['msg']}.")
+    return invalid_value(param, f"{where}: {first['msg'].removeprefix('Value error, ')}.")
 
 
 _PARAM_LIMIT = 128

@@ -1,5 +1,7 @@
 """Who is asking: from the Authorization header to a key."""
 
+from collections.abc import Sequence
+
 from starlette.types import Scope
 
 from auth.errors import Unauthenticated
@@ -8,11 +10,11 @@ from gateway import errors
 from gateway.services import Services
 
 
-def identify(services: Services, scope: Scope, *, needs: str = INFERENCE) -> Key:
+def identify(services: Services, scope: Scope, *, needs: Sequence[str] = (INFERENCE,)) -> Key:
     """Return the key that a request carries.
 
     Args:
-        needs: the scope that the key must have.
+        needs: the scopes of which the key must have one.
 
     Raises:
         ApiError: 401 for no key or one that does not hold, 403 for a key without the scope.
@@ -25,6 +27,6 @@ def identify(services: Services, scope: Scope, *, needs: str = INFERENCE) -> Key
         key = services.access.keys.identify(shown[0] if shown else None)
     except Unauthenticated as refusal:
         raise errors.unauthenticated(missing=refusal.missing) from None
-    if needs not in key.scopes:
+    if not set(needs) & set(key.scopes):
         raise errors.permission_denied(needs)
     return key

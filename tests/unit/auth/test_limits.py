@@ -80,7 +80,7 @@ async def test_who_leaves_without_settling_pays_for_the_tokens_so_far() -> None:
             reservation.progress(completion_tokens=17)
             raise asyncio.CancelledError
     assert reservation.settled == Usage(100, 17)
-    assert world.limiters[0].quotas(key_with(limit), PROJECT)[0].remaining == 883
+    assert (await world.limiters[0].quotas(key_with(limit), PROJECT))[0].remaining == 883
 
 
 async def test_who_never_tells_of_progress_pays_for_the_estimate() -> None:
@@ -111,7 +111,7 @@ async def test_a_rejected_request_takes_nothing_from_the_limits_that_had_room() 
     world = World()
     limits = (Limit("requests", "minute", 10), Limit("tokens", "minute", 100))
     assert not await admitted(reserve(world, *limits, estimate=Usage(50, 51)))
-    assert [quota.remaining for quota in world.limiters[0].quotas(key_with(*limits), PROJECT)] == [10, 100]
+    assert [quota.remaining for quota in await world.limiters[0].quotas(key_with(*limits), PROJECT)] == [10, 100]
 
 
 async def test_a_request_beyond_the_limit_itself_will_never_be_admitted() -> None:
@@ -150,7 +150,7 @@ async def test_a_money_budget_counts_the_models_prices() -> None:
     limit, price = Limit("cost", "day", 1.0), Price(prompt=1.0, completion=4.0, cached=0.1)
     async with reserve(world, limit, estimate=Usage(200_000, 200_000), price=price) as reservation:
         reservation.settle(Usage(200_000, 100_000, cached_tokens=100_000))
-    assert world.limiters[0].quotas(key_with(limit), PROJECT)[0].remaining == pytest.approx(1 - 0.51)
+    assert (await world.limiters[0].quotas(key_with(limit), PROJECT))[0].remaining == pytest.approx(1 - 0.51)
 
 
 async def test_a_budget_begins_anew_with_the_day_in_utc() -> None:
