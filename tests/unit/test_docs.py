@@ -105,7 +105,6 @@ EVERY_KEY = [
 
 def written_keys() -> list[tuple[str, str, str]]:
     found = rows(page("docs/configuration.md"), 4)
-    # transformers.dtype's pattern is told as the list of what it matches.
     return [(key.strip("`"), kind, default.strip("`")) for key, kind, default, _ in found]
 
 
@@ -122,6 +121,7 @@ def test_the_reference_has_each_key_with_its_type_and_default(path: str, kind: s
     written = [(of, type_) for key, type_, of in written_keys() if key == path]
     assert written, f"docs/configuration.md lacks {path}"
     assert {of for of, _ in written} == {default}
+    # transformers.dtype is a pattern, which the page shows as the list of what it matches.
     assert {type_ for _, type_ in written} == {kind} or path == "transformers.dtype"
 
 
@@ -139,6 +139,11 @@ def test_each_configuration_shown_is_one(block: str, tmp_path: Path) -> None:
         assert data["scrape_configs"][0]["authorization"]["type"] == "Bearer"
     else:
         assert load(file).models
+
+
+def test_the_readme_shows_the_quickstart_as_it_is() -> None:
+    (shown,) = blocks("yaml", "README.md")
+    assert yaml.safe_load(shown) == yaml.safe_load(page("configs/quickstart.yaml"))
 
 
 def commands(command: Any, name: str = "raygate") -> Iterator[tuple[str, Any]]:
