@@ -71,6 +71,11 @@ class Access:
         """Why readiness should say ``degraded``; empty when all is well."""
         return [why for why in (self.keys.degraded, self.limiter.degraded, self.ledger.degraded) if why is not None]
 
+    def counts_prompts(self, key: Key, *, model: str) -> bool:
+        """Say whether a limit of the key or its project counts the prompts that ``model`` is sent."""
+        limits = (*key.limits, *self.keys.project(key).limits)
+        return any(limit.counts_prompts and limit.applies_to(model) for limit in limits)
+
     def reserve(self, key: Key, *, model: str, estimate: Usage, price: Price = FREE) -> Reservation:
         """Return the request's claim on the limits of its key and project; see ``Limiter.reserve``."""
         return self.limiter.reserve(key, self.keys.project(key), model=model, estimate=estimate, price=price)

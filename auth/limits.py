@@ -57,6 +57,11 @@ class Limit:
             return "budget"
         return "requests" if self.of == "requests" else "tokens"
 
+    @property
+    def counts_prompts(self) -> bool:
+        """Whether what a request takes depends on its prompt."""
+        return self.of in ("tokens", "prompt_tokens", "cost")
+
     def applies_to(self, model: str) -> bool:
         """Say whether requests to the model count."""
         return self.model == "*" or _pattern(self.model).match(model) is not None

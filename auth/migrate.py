@@ -6,6 +6,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from filelock import AsyncFileLock
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -18,6 +20,13 @@ async def migrate(engine: AsyncEngine) -> None:
     """Run the migrations that the database lacks, in one transaction."""
     async with _alone(engine) as connection:
         await connection.run_sync(_upgrade)
+
+
+async def schema_versions(engine: AsyncEngine) -> tuple[str | None, str | None]:
+    """Return the version that the database has, and the newest."""
+    async with engine.connect() as connection:
+        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    return current, ScriptDirectory.from_config(_config()).get_current_head()
 
 
 @asynccontextmanager
@@ -33,7 +42,12 @@ async def _alone(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
 
 
 def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

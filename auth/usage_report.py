@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -11,6 +12,7 @@ from sqlalchemy import SQLColumnExpression, func, select, tuple_
 
 from auth.errors import InvalidValue
 from auth.ledger_tables import UsageHourRow
+from auth.periods import period_of
 from auth.store import Store
 
 GroupBy = Literal["key", "project", "model", "day", "hour"]
@@ -43,6 +45,12 @@ class UsagePage:
 
     sums: list[UsageSum]
     next_cursor: str | None
+
+
+def this_month(since: float | None, until: float | None) -> tuple[float, float]:
+    """Return the bounds of a time; where they are left open, those of this month so far."""
+    now = time.time()
+    return period_of("month", now).starts_at if since is None else since, now if until is None else until
 
 
 async def usage(

@@ -34,9 +34,16 @@ class Call:
     metadata: Mapping[str, str] | None
     payload: dict[str, Any]
 
-    def body_for(self, model: str) -> bytes:
-        """Return the body for the engine of ``model``; its streams always tell their usage, for the ledger."""
+    def body_for(self, model: str, cache_salt: str | None = None) -> bytes:
+        """Return the body for the engine of ``model``; its streams always tell their usage, for the ledger.
+
+        Args:
+            model: the model's own name, where the client may have asked for an alias.
+            cache_salt: for engines that have a prefix cache, in place of the client's own.
+        """
         payload = {**self.payload, "model": model}
+        if cache_salt is not None:
+            payload["cache_salt"] = cache_salt
         if self.stream:
             payload["stream_options"] = {**(payload.get("stream_options") or {}), "include_usage": True}
         return orjson.dumps(payload)

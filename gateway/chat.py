@@ -64,6 +64,7 @@ class ChatBody(_Strict):
     tools: list[dict[str, Any]] | None = None
     response_format: dict[str, Any] | None = None
     user: str | None = Field(default=None, max_length=512)
+    cache_salt: str | None = Field(default=None, min_length=1, max_length=512)
     metadata: Metadata | None = None
 
 

@@ -76,12 +76,15 @@ def _end_when_the_gateway_fails(ending: threading.Event) -> None:
     from ray import serve
     from ray.serve.schema import ApplicationStatus
 
+    from gateway.readiness import root_cause
+
     while not ending.wait(_WATCH_S):
         gateway = serve.status().applications.get("gateway")
         if gateway and gateway.status == ApplicationStatus.RUNNING:
             return
         if gateway and gateway.status == ApplicationStatus.DEPLOY_FAILED:
-            print(f"The gateway could not start: {gateway.message}", file=sys.stderr, flush=True)
+            said = "\n".join([gateway.message, *(each.message for each in gateway.deployments.values())])
+            print(f"The gateway could not start: {root_cause(said)}", file=sys.stderr, flush=True)
             os.kill(os.getpid(), signal.SIGTERM)
             return
 

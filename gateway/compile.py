@@ -54,7 +54,7 @@ def _gateway(config: Config) -> dict[str, Any]:
     if config.aliases:
         args["aliases"] = [alias.model_dump(exclude_unset=True) for alias in config.aliases]
     args |= config.model_dump(include={"default_model", "database_url"}, exclude_none=True)
-    args |= config.gateway.model_dump(include={"bounds", "keep_alive_s"}, exclude_defaults=True)
+    args |= config.gateway.model_dump(include={"bounds", "keep_alive_s", "cache_sharing"}, exclude_defaults=True)
     return {
         "name": "gateway",
         "route_prefix": "/",

@@ -21,9 +21,9 @@ Example::
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from gateway.settings import NAME_PATTERN, AliasEntry, Bounds
+from gateway.settings import NAME_PATTERN, AliasEntry, Bounds, CacheSharing
 
 EMBEDDED = "embedded:"
 """How ``source`` begins for a model that comes with a Python package."""
@@ -44,18 +44,25 @@ class Replicas(_Section):
     """How many replicas run, and how much each takes on. A plain number fixes ``min`` and ``max`` to it.
 
     Attributes:
-        min: replicas that always run; 0 lets an idle model go.
-        max: replicas that run under load; ``None`` means ``min``, at least 1.
+        min: replicas that always run.
+        max: replicas that run under load; ``None`` means ``min``.
         target_ongoing_requests: requests per replica that autoscaling steers for.
         max_ongoing_requests: requests that one replica works on at a time.
         max_queued_requests: requests that one replica holds back beyond these before it answers 503; -1 for no limit.
     """
 
-    min: int = Field(default=1, ge=0, le=1024)
+    min: int = Field(default=1, ge=1, le=1024)
     max: int | None = Field(default=None, ge=1, le=1024)
     target_ongoing_requests: float = Field(default=16, gt=0)
     max_ongoing_requests: int = Field(default=256, ge=1)
     max_queued_requests: int = Field(default=256, ge=-1)
+
+    @field_validator("max_queued_requests")
+    @classmethod
+    def _serve_knows_no_zero(cls, value: int) -> int:
+        if value == 0:
+            raise ValueError("Ray Serve allows -1 for no limit, or at least 1")
+        return value
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -66,13 +73,12 @@ class Replicas(_Section):
     @property
     def most(self) -> int:
         """The largest number of replicas that may run."""
-        return self.max if self.max is not None else max(self.min, 1)
+        return self.max if self.max is not None else self.min
 
 
 class GatewayReplicas(Replicas):
     """How many gateway processes run; they relay, so each takes on far more than an engine does."""
 
-    min: int = Field(default=1, ge=1, le=1024)
     max_ongoing_requests: int = Field(default=10_000, ge=1)
     max_queued_requests: int = Field(default=-1, ge=-1)
 
@@ -97,12 +103,6 @@ class Resources(_Section):
     num_gpus: float = Field(default=0, ge=0)
 
 
-class ModelConfig(_Section):
-    """A model that an engine of this cluster serves.
-
-    Attributes:
-        name: what clients put in ``model``.
-        engine: the kind of engine.
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -120,26 +120,32 @@ class ModelPrice(_Section):
     cached: Money | None = None
 
 
+class ModelConfig(_Section):
+    """A model that an engine of this cluster serves.
+
+    Attributes:
+        name: what clients put in ``model``.
+        engine: the kind of engine.
         source: where the weights come from: ``embedded:NAME``, a folder (relative to the file), or a hub id.
         engine_args: the engine's own settings, handed to it as they are.
         replicas: how many, and how much each takes on.
         resources: what each replica needs.
+        price: what its tokens cost; ``None`` means nothing.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
     engine: EngineKind
     source: str | None = Field(default=None, min_length=1)
     engine_args: dict[str, Any] = Field(default_factory=dict)
-        price: what its tokens cost; ``None`` means nothing.
     replicas: Annotated[Replicas, _ALSO_A_NUMBER] = Replicas()
     resources: Resources = Resources()
+    price: ModelPrice | None = None
 
     @property
     def folder(self) -> Path | None:
         """The folder that ``source`` names, once it is resolved; ``None`` when it is a hub id or embedded."""
         return Path(self.source) if self.source and self.source.startswith("/") else None
 
-    price: ModelPrice | None = None
     @property
     def num_cpus(self) -> float:
         """Cores that Ray sets aside for one replica."""
@@ -154,6 +160,7 @@ class EchoArgs(_Section):
     tokens_per_s: float | None = Field(default=None, gt=0)
     first_token_s: float = Field(default=0, ge=0)
     default_max_tokens: int = Field(default=64, ge=1)
+    journal: Path | None = None
 
 
 class UpstreamArgs(_Section):
@@ -184,6 +191,7 @@ class GatewayConfig(_Section):
         replicas: gateway processes.
         bounds: limits on what comes from outside.
         keep_alive_s: a comment is sent on a silent stream this often; 0 turns it off.
+        cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
     """
 
     host: str = Field(default="0.0.0.0", min_length=1)
@@ -191,6 +199,7 @@ class GatewayConfig(_Section):
     replicas: Annotated[GatewayReplicas, _ALSO_A_NUMBER] = GatewayReplicas()
     bounds: Bounds = Bounds()
     keep_alive_s: float = Field(default=15, ge=0)
+    cache_sharing: CacheSharing = Field(default_factory=dict)
 
 
 class Config(_Section):

@@ -11,12 +11,13 @@ from gateway.preflight import OperatorMistake
 
 
 @asynccontextmanager
-async def open_store(database_url: str | None, home: Path) -> AsyncGenerator[Store]:
-    """Yield the store, brought up to date.
+async def open_store(database_url: str | None, home: Path, *, migrate: bool = True) -> AsyncGenerator[Store]:
+    """Yield the store.
 
     Args:
         database_url: ``None`` means SQLite in ``home``.
         home: Raygate's folder.
+        migrate: bring the schema up to date first.
 
     Raises:
         UnsupportedDatabase: for a URL that we do not speak.
@@ -24,7 +25,8 @@ async def open_store(database_url: str | None, home: Path) -> AsyncGenerator[Sto
     """
     try:
         store = Store(database_url or sqlite_url(home))
-        await store.migrate()
+        if migrate:
+            await store.migrate()
     except (ImportError, OSError, SQLAlchemyError) as error:
         raise OperatorMistake(f"the database cannot be used: {str(error).splitlines()[0]}") from None
     try:

@@ -1,6 +1,7 @@
 """The settings that Ray, HAProxy and the engines read from the environment before they start."""
 
 import os
+import secrets
 import socket
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -45,6 +46,9 @@ def cluster_environment(
         "RAY_SERVE_MAX_PER_REPLICA_RETRY_COUNT": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(_DRAIN_S),
     }
+    if "RAY_AUTH_TOKEN_PATH" not in inherited:
+        # This run's own: what Ray would draw instead lies in a file that others on the machine can read.
+        defaults["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     if offline:
         defaults["HF_HUB_OFFLINE"] = "1"
     folder = run / "ha"  # short, as the names within: a Unix socket's path has 107 bytes, and Ray puts 57 between
@@ -54,6 +58,8 @@ def cluster_environment(
         # Ray's name for "this machine alone": everything talks over the loopback interface. HAProxy alone, once
         # gateway.haproxy has amended its configuration, listens where clients connect.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # Replicas take pickled calls on a port of every interface, which no setting of Ray Serve narrows.
+        "RAY_AUTH_MODE": "token",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(run / "haproxy.sh"),

@@ -6,7 +6,7 @@ Ray Serve runs whatever ``RAY_SERVE_HAPROXY_BINARY_PATH`` names, at the start an
 * metrics and statistics are for this machine alone, where Ray Serve opens them to every interface;
 * clients connect to the interface that the operator chose, while Ray Serve stays on the loopback interface;
 * an error that HAProxy answers itself has the shape of every other error, and a request id;
-* a client that sends its headers too slowly is let go;
+* a client that sends its headers too slowly is let go, and so is one that never ends its body, or does not read;
 * a client that leaves is noticed: with ``splice-request``, HAProxy 2.8 no longer reads from a client whose body came
   after its headers, as httpx sends it, and generation would go on for nobody.
 
@@ -26,16 +26,18 @@ _REQUEST_ID = """\
     http-after-response set-header x-request-id %[var(txn.request_id)] if !{ res.hdr(x-request-id) -m found } { var(txn.request_id) -m found }
     http-after-response set-header x-request-id %[uuid] if !{ res.hdr(x-request-id) -m found }"""  # noqa: E501
 
-_REPLACED = ("errorfile ", "timeout http-request ", "option splice-request")
+_REPLACED = ("errorfile ", "timeout http-request ", "timeout client ", "option splice-request")
 
 
-def amended(config: str, host: str, pages: Path) -> str:
+def amended(config: str, host: str, pages: Path, client_timeout_s: int) -> str:
     """Return HAProxy's configuration with Raygate's changes; a configuration that has them already stays as it is.
 
     Args:
         config: what Ray Serve wrote.
         host: the interface on which clients connect.
         pages: the folder of ``STATUS.http`` files, each a whole HTTP response.
+        client_timeout_s: how long a client may pause while it is its turn: within its body, or when it is to read.
+            HAProxy 2.8 does not count the time in which a client waits for its answer.
     """
     lines: list[str] = []
     section = ""
@@ -44,11 +46,11 @@ def amended(config: str, host: str, pages: Path) -> str:
             section = line.strip()
         if line in _REQUEST_ID.splitlines() or line.strip().startswith(_REPLACED):
             continue
-        lines += _amended(line, section, host, pages)
+        lines += _amended(line, section, host, pages, client_timeout_s)
     return "\n".join(lines) + "\n"
 
 
-def _amended(line: str, section: str, host: str, pages: Path) -> list[str]:
+def _amended(line: str, section: str, host: str, pages: Path, client_timeout_s: int) -> list[str]:
     """Return what one line of a section becomes."""
     word = line.split(maxsplit=1)[0] if line.strip() else ""
     port = line.rsplit(":", 1)[-1]
@@ -57,7 +59,8 @@ def _amended(line: str, section: str, host: str, pages: Path) -> list[str]:
             statuses = sorted(page.stem for page in pages.glob("*.http"))
             files = [f"    errorfile {status} {pages / status}.http" for status in statuses]
             # A client that is too slow with its headers is closed without an answer: the SDK would repeat a 408.
-            return [line, f"    timeout http-request {HEADER_TIMEOUT_S}s", "    errorfile 408 /dev/null", *files]
+            timeouts = [f"    timeout http-request {HEADER_TIMEOUT_S}s", f"    timeout client {client_timeout_s}s"]
+            return [line, *timeouts, "    errorfile 408 /dev/null", *files]
         case (("frontend prometheus" | "listen stats"), "bind"):
             return [f"    bind 127.0.0.1:{port}"]
         case "frontend http_frontend", "bind":
@@ -72,12 +75,13 @@ def main(argv: list[str]) -> None:
     """Amend the file that ``-f`` names, then become HAProxy.
 
     Args:
-        argv: this file, HAProxy's binary, the interface, the folder of error pages, and HAProxy's own arguments.
+        argv: this file, HAProxy's binary, the interface, the folder of error pages, the client's timeout in seconds,
+            and HAProxy's own arguments.
     """
-    binary, host, pages, *arguments = argv[1:]
+    binary, host, pages, client_timeout_s, *arguments = argv[1:]
     config = Path(arguments[arguments.index("-f") + 1])
     aside = config.with_name(f"{config.name}.amended")
-    aside.write_text(amended(config.read_text(), host, Path(pages)))
+    aside.write_text(amended(config.read_text(), host, Path(pages), int(client_timeout_s)))
     aside.replace(config)
     os.execv(binary, [binary, *arguments])  # noqa: S606 - Ray Serve watches this process: it must be HAProxy itself
 

@@ -1,33 +1,111 @@
 """How many tokens a prompt will be, before an engine has counted: what admission reserves."""
 
+import asyncio
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import orjson
+import structlog
+
 from gateway.call import Call
+from gateway.model_folder import folder_of
 from gateway.settings import ModelEntry
+from gateway.template import Overhead
+from gateway.tokens import Count, counter_of
 
 BYTES_PER_TOKEN = 4
 """Of English text under byte-level BPE; for models whose tokenizer is not at hand."""
 
-MESSAGE_TOKENS = 4
-"""What a chat template adds to each message."""
+ON_THE_LOOP = 20_000
+"""Characters that are counted at once: 4 ms at the very worst. Longer prompts go to a thread."""
+
+LOOK_AGAIN_S = 1.0
+"""How often a model's folder is looked for until it is there."""
+
+log = structlog.get_logger("raygate.prompts")
 
 
+@dataclass(frozen=True)
+class Tokenizer:
+    """What counts a model's tokens."""
+
+    count: Count
+    overhead: Overhead
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizer":
+        """Read a model folder; takes about a second."""
+        count = counter_of(folder)
+        return cls(count, Overhead.measured(folder, count))
+
+    def estimate(self, call: Call) -> int:
+        """Return the prompt's tokens: exact for plain conversations, but for a few where a long text is cut."""
+        messages = call.payload.get("messages") or []
+        texts = _texts(call.payload, tools=self.overhead.tools)
+        return sum(map(self.count, texts)) + self.overhead.of(messages)
+
+
+@dataclass
 class Prompts:
-    """Estimates by model."""
+    """Estimates by model. A tokenizer is loaded when it is first needed and its folder has appeared.
+
+    Attributes:
+        home: where converted models are kept.
+    """
+
+    home: Path
+    _loaded: dict[str, Tokenizer] = field(default_factory=dict)
+    _look_at: dict[str, float] = field(default_factory=dict)
+    _one_load: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def estimate(self, model: ModelEntry, call: Call) -> int:
         """Return about how many prompt tokens the engine of ``model`` will count for ``call``."""
-        del model
-        messages = call.payload.get("messages") or []
-        size = sum(len(text.encode()) for text in _texts(call.payload))
-        return -(-size // BYTES_PER_TOKEN) + MESSAGE_TOKENS * (len(messages) + 1)
+        tokenizer = await self._tokenizer(model)
+        if tokenizer is None:
+            return rough(call)
+        if sum(map(len, _texts(call.payload))) <= ON_THE_LOOP:
+            return tokenizer.estimate(call)
+        return await asyncio.to_thread(tokenizer.estimate, call)
+
+    async def _tokenizer(self, model: ModelEntry) -> Tokenizer | None:
+        if model.source is None:
+            return None
+        if model.name not in self._loaded and time.monotonic() >= self._look_at.get(model.name, 0):
+            async with self._one_load:
+                if model.name not in self._loaded:
+                    await self._load(model.name, model.source)
+        return self._loaded.get(model.name)
+
+    async def _load(self, name: str, source: str) -> None:
+        folder = folder_of(source, self.home)
+        if folder is None:
+            self._look_at[name] = time.monotonic() + LOOK_AGAIN_S
+            return
+        try:
+            self._loaded[name] = await asyncio.to_thread(Tokenizer.load, folder)
+        except Exception as error:  # a damaged file, in whatever way: the rough estimate will do
+            log.warning("no tokenizer", model=name, error=type(error).__name__)
+            self._look_at[name] = float("inf")
 
 
-def _texts(payload: dict[str, Any]) -> Iterator[str]:
+def rough(call: Call) -> int:
+    """Return an estimate that costs nothing and needs no tokenizer."""
+    size = sum(len(text.encode()) for text in _texts(call.payload))
+    return -(-size // BYTES_PER_TOKEN) + Overhead().of(call.payload.get("messages") or [])
+
+
+def _texts(payload: dict[str, Any], *, tools: bool = True) -> Iterator[str]:
+    """Yield everything in the request that becomes part of the prompt."""
     for message in payload.get("messages") or []:
         content = message.get("content")
         if isinstance(content, str):
             yield content
         elif isinstance(content, list):
             yield from (part["text"] for part in content if isinstance(part.get("text"), str))
+        if calls := message.get("tool_calls"):
+            yield orjson.dumps(calls).decode()
+    if tools and payload.get("tools"):
+        yield orjson.dumps(payload["tools"]).decode()

@@ -14,8 +14,10 @@ from auth.usage import Usage
 from gateway import errors, mend
 from gateway.body import read_json
 from gateway.call import Call, Parse
-from gateway.exchange import Exchange, Response
+from gateway.exchange import Response
 from gateway.identify import identify
+from gateway.isolation import SALTED
+from gateway.prompts import rough
 from gateway.relay import Stream
 from gateway.replicas import Answer, EngineLost
 from gateway.services import Services
@@ -63,8 +65,7 @@ async def _admitted(
 ) -> AsyncGenerator[None, None]:
     """Reserve what the request may use at most, and charge what it did use; 429 when a limit has no room for it."""
     bound = call.max_tokens or services.settings.bounds.assumed_completion_tokens
-    prompt_tokens = await services.prompts.estimate(model, call)
-    estimate = Usage(prompt_tokens, bound * call.choices)
+    estimate = Usage(await _prompt_tokens(services, key, call, model), bound * call.choices)
     try:
         async with services.access.reserve(key, model=model.name, estimate=estimate, price=model.price) as reservation:
             settlement.admitted(estimate)
@@ -77,6 +78,13 @@ async def _admitted(
         raise errors.rejected(rejection) from None
 
 
+async def _prompt_tokens(services: Services, key: Key, call: Call, model: ModelEntry) -> int:
+    """Count the prompt where a limit does; for the ledger of a request that ends early, a rough figure will do."""
+    if services.access.counts_prompts(key, model=model.name):
+        return await services.prompts.estimate(model, call)
+    return rough(call)
+
+
 async def _first_answer(
     stack: contextlib.AsyncExitStack,
     services: Services,
@@ -87,7 +95,7 @@ async def _first_answer(
     """Return the first answer that is not the engine's own failure, trying the candidates in order."""
     for model in candidates:
         try:
-            answer = await _ask(stack, services, model, call, settlement.response.exchange)
+            answer = await _ask(stack, services, model, call, settlement)
         except errors.ApiError as error:
             if error.status < 500 or model is candidates[-1]:
                 raise
@@ -98,18 +106,24 @@ async def _first_answer(
 
 
 async def _ask(
-    stack: contextlib.AsyncExitStack, services: Services, model: ModelEntry, call: Call, exchange: Exchange
+    stack: contextlib.AsyncExitStack, services: Services, model: ModelEntry, call: Call, settlement: Settlement
 ) -> Answer:
     if not await services.readiness.is_ready(model.name):
         raise errors.model_loading()
-    headers = {"x-request-id": exchange.request_id}
+    headers = {"x-request-id": settlement.row.id}
     patience_s = services.settings.bounds.queue_timeout_s
-    body = call.body_for(model.name)
+    body = call.body_for(model.name, _cache_salt(services, model, call, settlement.row.project_id))
     asking = services.replicas.ask(model.application, call.path, headers, body, patience_s=patience_s)
     answer = await stack.enter_async_context(asking)
     if answer.status >= 400:
         raise errors.from_engine(answer.status, await _whole(answer))
     return answer
+
+
+def _cache_salt(services: Services, model: ModelEntry, call: Call, project: str) -> str | None:
+    if model.engine not in SALTED:
+        return None
+    return services.isolation.salt(project, call.payload.get("cache_salt"))
 
 
 async def _relay_stream(answer: Answer, call: Call, settlement: Settlement, keep_alive_s: float) -> None:

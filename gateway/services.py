@@ -8,6 +8,7 @@ from auth.access import Access
 from auth.lease_actor import RayLeases
 from auth.store import Store, sqlite_url
 from engines.base import internal_token
+from gateway.isolation import Isolation
 from gateway.metrics import Metrics
 from gateway.models import ModelTable
 from gateway.prompts import Prompts
@@ -27,6 +28,7 @@ class Services:
     replicas: Replicas
     metrics: Metrics
     prompts: Prompts
+    isolation: Isolation
     internal_token: str
 
 
@@ -51,7 +53,8 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
             readiness=await stack.enter_async_context(watch_models(settings.models)),
             replicas=await stack.enter_async_context(open_replicas(token)),
             metrics=Metrics(replica),
-            prompts=Prompts(),
+            prompts=Prompts(settings.home),
+            isolation=Isolation.of(token, settings.cache_sharing),
             internal_token=token,
         )
 

@@ -6,8 +6,9 @@ write them itself.
 
 import time
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from auth.usage import FREE, Price
 from engines.base import default_home
@@ -88,6 +89,18 @@ class Bounds(_Frozen):
     request_timeout_s: float = Field(default=600, gt=0)
 
 
+def _one_group_each(groups: dict[str, list[str]]) -> dict[str, list[str]]:
+    members = [project for group in groups.values() for project in group]
+    twice = sorted({project for project in members if members.count(project) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)}: a project is in one group at most")
+    return groups
+
+
+CacheSharing = Annotated[dict[str, list[str]], AfterValidator(_one_group_each)]
+"""The projects that share a prefix cache, as ids, by the name of their group."""
+
+
 class GatewaySettings(_Frozen):
     """Everything a gateway replica needs to know.
 
@@ -97,6 +110,7 @@ class GatewaySettings(_Frozen):
         default_model: what a request without ``model`` asks for; ``None`` makes such a request a 400.
         bounds: limits on what comes from outside.
         keep_alive_s: a comment is sent on a silent stream this often; 0 turns it off.
+        cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
         home: the folder of the database and the internal token.
         database_url: SQLAlchemy URL of the key store; ``None`` means SQLite in ``home``.
         created: Unix seconds, shown in ``/v1/models``; by default the time at which the gateway was deployed.
@@ -107,6 +121,7 @@ class GatewaySettings(_Frozen):
     default_model: str | None = None
     bounds: Bounds = Field(default_factory=Bounds)
     keep_alive_s: float = Field(default=15, ge=0)
+    cache_sharing: CacheSharing = Field(default_factory=dict)
     home: Path = Field(default_factory=default_home)
     database_url: str | None = None
     created: int = Field(default_factory=lambda: int(time.time()))

@@ -107,8 +107,11 @@ class Cluster:
 
     def _write_haproxy(self) -> None:
         script = self._run / "haproxy.sh"
+        # The gateway speaks first: it answers a body that is too slow, and HAProxy then lets the client go.
+        client_timeout_s = math.ceil(self._config.gateway.bounds.body_timeout_s) + 5
         words = [sys.executable, "-I", "-S", gateway.haproxy.__file__, get_haproxy_binary(), self._host]
-        script.write_text(f'#!/bin/sh\nexec {shlex.join([*words, str(self._run / "pages")])} "$@"\n')
+        words += [str(self._run / "pages"), str(client_timeout_s)]
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         script.chmod(0o700)
 
     def _stop(self) -> None:

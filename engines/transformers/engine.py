@@ -70,8 +70,9 @@ class TransformersEngine(Engine):
         from engines.transformers.tokenizer import Tokenizer
 
         args = self._args
-        tokenizer = await asyncio.to_thread(Tokenizer, source)
+        # The model first: of an unknown architecture, a tokenizer only says that some package may be missing.
         model = await asyncio.to_thread(Model, source, rows=args.max_batch_size, dtype=args.dtype, device=args.device)
+        tokenizer = await asyncio.to_thread(Tokenizer, source)
         max_model_len = args.max_model_len or model.max_length
         if max_model_len > model.max_length:
             raise EngineStartError(f"engine_args.max_model_len: the model was made for {model.max_length} tokens")

@@ -2,12 +2,17 @@
 
 import typer
 
+from gateway.cli.audit import audit
 from gateway.cli.chat import chat
 from gateway.cli.config import check, config
+from gateway.cli.db import db
 from gateway.cli.keys import keys
+from gateway.cli.limits import limits
 from gateway.cli.models import models
+from gateway.cli.projects import projects
 from gateway.cli.serve import serve
 from gateway.cli.status import status
+from gateway.cli.usage import usage
 from gateway.cli.version import version
 
 app = typer.Typer(
@@ -16,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-for command in (serve, check, config, models, chat, status, version):
+for command in (serve, check, config, models, chat, status, usage, audit, version):
     app.command()(command)
-app.add_typer(keys, name="keys")
+for name, group in (("projects", projects), ("keys", keys), ("limits", limits), ("db", db)):
+    app.add_typer(group, name=name)

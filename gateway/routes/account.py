@@ -9,11 +9,11 @@ from auth.counter import Owner
 from auth.keys import INFERENCE, READ_USAGE, Key
 from auth.limits import Of, Per
 from auth.quota import Quota
-from auth.usage_report import usage
+from auth.usage_report import this_month, usage
 from gateway.identify import identify
 from gateway.routes.admin.guard import BEARER, database_needed
 from gateway.routes.admin.problems import PROBLEMS
-from gateway.routes.admin.usage import After, PageSize, Since, Until, UsageList, span
+from gateway.routes.admin.usage import After, PageSize, Since, Until, UsageList
 from gateway.services import Services
 
 
@@ -89,7 +89,7 @@ def account_router(services: Services) -> APIRouter:
         limit: PageSize = 100,
     ) -> UsageList:
         key = own_key(request)
-        start, end = span(since, until)
+        start, end = this_month(since, until)
         with database_needed():
             page = await usage(
                 access.store, since=start, until=end, group_by=group_by, key=key.id, cursor=after, limit=limit

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,17 +47,48 @@ class Raygate:
         command = [str(RAYGATE), *arguments]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
 
+    @property
+    def run_id(self) -> str:
+        """What everything that this instance started carries in its environment."""
+        return _run_id(self.process.pid)
+
     def processes(self, *words: str) -> list[psutil.Process]:
         """Return this instance's processes whose command line or title holds all the words."""
-        run_id = _run_id(self.process.pid)
         return [
-            process for process in _with_run_id(run_id) if all(word in " ".join(process.cmdline()) for word in words)
+            process
+            for process in with_run_id(self.run_id)
+            if all(word in " ".join(process.cmdline()) for word in words)
         ]
+
+    def await_output(self, words: str, timeout_s: float = READY_S) -> None:
+        """Wait until it has said the words; fail with what it said instead when it ends before."""
+        deadline = time.monotonic() + timeout_s
+        while words not in self.output.read_text():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"raygate did not say {words!r}:\n{self.output.read_text()}")
+            time.sleep(0.1)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> "Ended":
+        """Ask it to end, and return how it did."""
+        run_id, begun = self.run_id, time.monotonic()
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=60)
+        took_s = time.monotonic() - begun
+        return Ended(code, took_s, [" ".join(process.cmdline()) for process in with_run_id(run_id)])
 
     def logs(self) -> str:
         """Return everything that any of its processes has logged so far."""
         files = [path for path in self.home.rglob("*") if path.suffix in {".log", ".out", ".err"} and path.is_file()]
         return "\n".join(path.read_text(errors="replace") for path in files)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an instance ended: its exit code, how long it took, and the processes that it left behind."""
+
+    code: int
+    took_s: float
+    left: list[str]
 
 
 def free_port() -> int:
@@ -67,16 +98,25 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def raygate(config: Path, home: Path, *, ready: bool = True) -> Iterator[Raygate]:
-    """Start ``raygate serve`` on a free port, and stop it again as Ctrl-C in a service manager would."""
+def raygate(
+    config: Path, home: Path, *, ready: bool = True, key: str | None = KEY, wrapper: Sequence[str] = ()
+) -> Iterator[Raygate]:
+    """Start ``raygate serve`` on a free port, and stop it again as Ctrl-C in a service manager would.
+
+    Args:
+        config: what to run.
+        home: its RAYGATE_HOME; what it prints lies beside it.
+        ready: wait until every model is ready.
+        key: what the first key is to be; ``None`` lets it draw one.
+        wrapper: a command that becomes the one behind it.
+    """
     port = free_port()
-    output = home / "output.txt"
+    output = home.with_name(f"{home.name}-output.txt")
     home.mkdir(parents=True, exist_ok=True)
-    env = {**os.environ, "RAYGATE_HOME": str(home), "RAYGATE_API_KEY": KEY}
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            [str(RAYGATE), "serve", str(config), "--port", str(port)],
-            env=env,
+            [*wrapper, str(RAYGATE), "serve", str(config), "--port", str(port)],
+            env=environment(home, key),
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
@@ -90,6 +130,12 @@ def raygate(config: Path, home: Path, *, ready: bool = True) -> Iterator[Raygate
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
+
+
+def environment(home: Path, key: str | None) -> dict[str, str]:
+    """Return this process's environment for an instance with that home."""
+    others = {name: value for name, value in os.environ.items() if name != "RAYGATE_API_KEY"}
+    return {**others, "RAYGATE_HOME": str(home), **({"RAYGATE_API_KEY": key} if key else {})}
 
 
 def await_ready(running: Raygate, timeout_s: float = READY_S) -> None:
@@ -113,7 +159,8 @@ def _run_id(parent: int) -> str:
     raise AssertionError("raygate has no children that carry its run id")
 
 
-def _with_run_id(run_id: str) -> list[psutil.Process]:
+def with_run_id(run_id: str) -> list[psutil.Process]:
+    """Return the living processes of one run."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

@@ -1,13 +1,11 @@
 """``/admin/v1/usage``: what was used, by whom, of which model, when."""
 
-import time
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from auth.periods import period_of
-from auth.usage_report import MAX_PAGE, GroupBy, UsagePage, UsageSum, usage
+from auth.usage_report import MAX_PAGE, GroupBy, UsagePage, UsageSum, this_month, usage
 from gateway.routes.admin.fields import Text, Time
 from gateway.services import Services
 
@@ -86,12 +84,6 @@ PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 Filter = Annotated[Text | None, Query(description="Only what this one used or answered.")]
 
 
-def span(since: float | None, until: float | None) -> tuple[float, float]:
-    """Return a time's bounds in seconds since the epoch; left out, they are this month's so far."""
-    now = time.time()
-    return period_of("month", now).starts_at if since is None else since, now if until is None else until
-
-
 def add_usage(router: APIRouter, services: Services) -> None:
     """Add the route."""
 
@@ -106,7 +98,7 @@ def add_usage(router: APIRouter, services: Services) -> None:
         after: After = None,
         limit: PageSize = 100,
     ) -> UsageList:
-        start, end = span(since, until)
+        start, end = this_month(since, until)
         page = await usage(
             services.access.store,
             since=start,

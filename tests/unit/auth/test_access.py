@@ -37,3 +37,23 @@ async def test_a_requests_life(store: Store, database_url: str) -> None:
 async def test_what_cannot_be_opened_leaves_nothing_open(tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(Exception, match="no such table"):
         await Access.open(f"sqlite:///{tmp_path_factory.mktemp('x') / 'empty.db'}", OwnLeases(), replica="gateway-1")
+
+
+@pytest.mark.parametrize(
+    ("limit", "counts"),
+    [
+        (Limit("tokens", "minute", 1), True),
+        (Limit("cost", "day", 1), True),
+        (Limit("requests", "minute", 1), False),
+        (Limit("completion_tokens", "minute", 1), False),
+        (Limit("concurrency", None, 1), False),
+        (Limit("prompt_tokens", "minute", 1, model="other-*"), False),
+    ],
+)
+async def test_it_says_whether_a_prompt_must_be_counted(
+    store: Store, database_url: str, limit: Limit, counts: bool
+) -> None:
+    key, _ = await create_key(store, name="laptop", limits=[limit])
+    access = await Access.open(database_url, OwnLeases(), replica="gateway-1")
+    assert access.counts_prompts(key, model="m") is counts
+    await access.close()

@@ -62,7 +62,7 @@ def config(tmp_path: Path, port: int) -> Path:
 @pytest.fixture
 def running(config: Path, pages: Path, port: int) -> Iterator[int]:
     """HAProxy as Ray Serve starts it, through the amending script."""
-    command = [sys.executable, "-I", "-S", haproxy.__file__, get_haproxy_binary(), "0.0.0.0", str(pages)]
+    command = [sys.executable, "-I", "-S", haproxy.__file__, get_haproxy_binary(), "0.0.0.0", str(pages), "65"]
     with subprocess.Popen([*command, "-db", "-f", str(config)], stderr=subprocess.DEVNULL) as process:
         try:
             wait_for(port)
@@ -88,26 +88,26 @@ def get(port: int, headers: dict[str, str]) -> tuple[http.client.HTTPResponse, d
 
 
 def test_haproxy_accepts_the_amended_configuration(config: Path, pages: Path) -> None:
-    config.write_text(amended(config.read_text(), "0.0.0.0", pages))
+    config.write_text(amended(config.read_text(), "0.0.0.0", pages, 65))
     command = [get_haproxy_binary(), "-c", "-f", str(config)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stderr
 
 
 def test_metrics_and_statistics_are_for_this_machine_alone(config: Path, pages: Path) -> None:
-    text = amended(config.read_text(), "0.0.0.0", pages)
+    text = amended(config.read_text(), "0.0.0.0", pages, 65)
     assert f"bind 127.0.0.1:{METRICS_PORT}" in text
     assert f"bind 127.0.0.1:{STATS_PORT}" in text
 
 
 @pytest.mark.parametrize(("host", "bound"), [("0.0.0.0", "*"), ("192.0.2.7", "192.0.2.7")])
 def test_clients_connect_where_the_operator_says(config: Path, pages: Path, port: int, host: str, bound: str) -> None:
-    assert f"    bind {bound}:{port}\n" in amended(config.read_text(), host, pages)
+    assert f"    bind {bound}:{port}\n" in amended(config.read_text(), host, pages, 65)
 
 
 def test_an_amended_configuration_stays_as_it_is(config: Path, pages: Path) -> None:
-    once = amended(config.read_text(), "0.0.0.0", pages)
-    assert amended(once, "0.0.0.0", pages) == once
+    once = amended(config.read_text(), "0.0.0.0", pages, 65)
+    assert amended(once, "0.0.0.0", pages, 65) == once
 
 
 def test_without_a_gateway_the_answer_is_the_error_contracts(running: int) -> None:

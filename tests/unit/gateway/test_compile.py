@@ -37,7 +37,7 @@ def test_the_gateway_is_told_what_differs_from_its_defaults() -> None:
         config(
             models=[{"name": "echo", "engine": "echo"}, {"name": "a", "route": [{"model": "echo"}]}],
             default_model="a",
-            gateway={"bounds": {"max_messages": 5}},
+            gateway={"bounds": {"max_messages": 5}, "cache_sharing": {"team": ["proj_a", "proj_b"]}},
             database_url="postgresql+asyncpg://db/raygate",
         )
     )
@@ -48,6 +48,7 @@ def test_the_gateway_is_told_what_differs_from_its_defaults() -> None:
         "default_model": "a",
         "database_url": "postgresql+asyncpg://db/raygate",
         "bounds": {"max_messages": 5},
+        "cache_sharing": {"team": ["proj_a", "proj_b"]},
     }
     assert GatewaySettings.model_validate(args).bounds.max_messages == 5
 
@@ -76,8 +77,8 @@ def test_one_number_of_replicas_is_fixed() -> None:
 
 
 def test_a_range_of_replicas_scales_by_ongoing_requests() -> None:
-    deployment = model(replicas={"min": 0, "max": 4, "target_ongoing_requests": 8})
-    assert deployment["autoscaling_config"] == {"min_replicas": 0, "max_replicas": 4, "target_ongoing_requests": 8}
+    deployment = model(replicas={"min": 1, "max": 4, "target_ongoing_requests": 8})
+    assert deployment["autoscaling_config"] == {"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 8}
     assert "num_replicas" not in deployment
 
 

@@ -115,6 +115,7 @@ gateway: {port: 99999}
         ("models: [{name: a, engine: echo}, {name: b, route: [{model: a}], fallback: [aa]}]", "did you mean a?"),
         ("models: [{name: a, engine: echo}, {name: b, route: []}]", "models[1].route: got []"),
         ("models: [{name: a/b, engine: echo}, {name: a--b, engine: echo}]", "'a--b' is taken: line 1 uses 'a/b'"),
+        (ECHO + "gateway: {cache_sharing: {a: [proj_1], b: [proj_1]}}", "proj_1: a project is in one group at most"),
         ("models: [{name: a, engine: echo, price: {prompt: -1}}]", "models[0].price.prompt: got -1"),
         ("models: [{name: a, engine: echo, price: {cached: .inf}}]", "models[0].price.cached: got inf"),
         ("models: [{name: a, engine: echo, price: {promt: 1}}]", "did you mean prompt?"),
