@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from prometheus_client import disable_created_metrics
 from ray import serve
 from ray.serve import Application, Deployment
 from starlette.types import ASGIApp
@@ -48,6 +49,7 @@ class Gateway:
 
     async def __init__(self, settings: GatewaySettings) -> None:  # type: ignore[misc]  # Serve awaits it
         configure_logs()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every figure, which nobody asks for
         self._stack = contextlib.AsyncExitStack()
         replica = serve.get_replica_context().replica_id.unique_id
         services = await self._stack.enter_async_context(open_services(settings, replica))

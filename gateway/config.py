@@ -190,7 +190,7 @@ class GatewayConfig(_Section):
         port: where clients connect.
         replicas: gateway processes.
         bounds: limits on what comes from outside.
-        keep_alive_s: a comment is sent on a silent stream this often; 0 turns it off.
+        keep_alive_s: a comment is sent on a stream this often until its first event; 0 turns it off.
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
     """
 

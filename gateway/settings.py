@@ -4,6 +4,7 @@
 write them itself.
 """
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -109,10 +110,11 @@ class GatewaySettings(_Frozen):
         aliases: further names, each standing for one or several models.
         default_model: what a request without ``model`` asks for; ``None`` makes such a request a 400.
         bounds: limits on what comes from outside.
-        keep_alive_s: a comment is sent on a silent stream this often; 0 turns it off.
+        keep_alive_s: a comment is sent on a stream this often until its first event; 0 turns it off.
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
         home: the folder of the database and the internal token.
-        database_url: SQLAlchemy URL of the key store; ``None`` means SQLite in ``home``.
+        database_url: SQLAlchemy URL of the key store, by default ``RAYGATE_DATABASE_URL``; ``None`` means SQLite in
+            ``home``.
         created: Unix seconds, shown in ``/v1/models``; by default the time at which the gateway was deployed.
     """
 
@@ -123,5 +125,5 @@ class GatewaySettings(_Frozen):
     keep_alive_s: float = Field(default=15, ge=0)
     cache_sharing: CacheSharing = Field(default_factory=dict)
     home: Path = Field(default_factory=default_home)
-    database_url: str | None = None
+    database_url: str | None = Field(default_factory=lambda: os.environ.get("RAYGATE_DATABASE_URL"))
     created: int = Field(default_factory=lambda: int(time.time()))

@@ -123,7 +123,12 @@ class Settlement:
         self.access.ledger.record(row)
         if row.model_asked:
             self.metrics.end(
-                row.model_asked, status=status, code=code, usage=used, first_token_s=self.first_token_s, total_s=total_s
+                row.model_asked,
+                status=status,
+                code=code,
+                usage=used,
+                first_token_s=self.first_token_s if self.stream else None,
+                total_s=total_s,
             )
         self.response.facts.update(
             key=row.key_id,

@@ -84,13 +84,20 @@ class Cluster:
 
     def _start(self) -> subprocess.Popen[bytes]:
         compiled = self._run / "serve.yaml"
-        compiled.write_text(to_yaml(serve_config(self._config, host="127.0.0.1", port=self._port)))
+        compiled.write_text(
+            to_yaml(
+                serve_config(self._config.model_copy(update={"database_url": None}), host="127.0.0.1", port=self._port)
+            )
+        )
         timeout_s = self._config.gateway.bounds.request_timeout_s
         write_error_pages(self._run / "pages", answer_timeout_s=timeout_s)
         self._write_haproxy()
         environment = cluster_environment(
             os.environ, home=self._home, run=self._run, request_timeout_s=timeout_s, offline=_is_offline(self._config)
         )
+        if self._config.database_url:
+            # Not in the compiled file: Ray Serve logs what an application is told, and this may hold a password.
+            environment["RAYGATE_DATABASE_URL"] = self._config.database_url
         command = [sys.executable, "-m", "gateway.cluster", str(compiled), str(_cpus(self._config))]
         command += [str(self._run / "ray"), str(os.getpid())]
         self.log.parent.mkdir(parents=True, exist_ok=True)

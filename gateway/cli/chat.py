@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
 
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Which model.", show_default="the first one listed")]
+Temperature = Annotated[float, typer.Option(min=0, max=2, help="0 for the likeliest words; more for more variety.")]
 Prompt = Annotated[str | None, typer.Argument(metavar="[PROMPT]", help="One question; without it, a conversation.")]
 
 
 def chat(
-    prompt: Prompt = None, model: Model = None, api_key: ApiKey = "", base_url: BaseUrl = DEFAULT_BASE_URL
+    prompt: Prompt = None,
+    model: Model = None,
+    temperature: Temperature = 0.0,
+    api_key: ApiKey = "",
+    base_url: BaseUrl = DEFAULT_BASE_URL,
 ) -> None:
     """Talk to a model; the answer streams.
 
@@ -32,7 +37,7 @@ def chat(
         model = model or next(iter(client.models.list())).id
         for question in [prompt] if prompt else _questions(model):
             messages.append({"role": "user", "content": question})
-            messages.append({"role": "assistant", "content": _answer(client, model, messages)})
+            messages.append({"role": "assistant", "content": _answer(client, model, messages, temperature)})
     except APIError as error:
         fail(error.message)
 
@@ -48,10 +53,11 @@ def _questions(model: str) -> Iterator[str]:
             yield question
 
 
-def _answer(client: "OpenAI", model: str, messages: "list[ChatCompletionMessageParam]") -> str:
+def _answer(client: "OpenAI", model: str, messages: "list[ChatCompletionMessageParam]", temperature: float) -> str:
     """Show an answer while it comes; Ctrl-C cuts it short."""
     said = ""
-    with client.chat.completions.create(model=model, messages=messages, stream=True) as stream:
+    asking = client.chat.completions.create(model=model, messages=messages, temperature=temperature, stream=True)
+    with asking as stream:
         try:
             for chunk in stream:
                 text = chunk.choices[0].delta.content or "" if chunk.choices else ""

@@ -28,7 +28,8 @@ def greeting(config: "Config", base_url: str, states: list[ModelState], first_ke
 
 def curl(base_url: str, model: str, key: str) -> str:
     """Return a first request as a line for a shell."""
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "What is the capital of France?"}]})
+    question = [{"role": "user", "content": "What is the capital of France?"}]
+    body = json.dumps({"model": model, "messages": question, "temperature": 0})
     return (
         f'curl {base_url}/v1/chat/completions -H "Authorization: Bearer {key}"'
         f" -H 'Content-Type: application/json' -d '{body}'"
