@@ -16,7 +16,7 @@ from rich.status import Status
 
 from benchmarks import echo_path, real_model
 from benchmarks.measure import Results, Tell, measure
-from benchmarks.report import machine_facts, markdown, show
+from benchmarks.report import busy_warning, machine_facts, markdown, show
 from benchmarks.servers import direct_to_engine, engine_alone, ordinary_path, through_raygate
 
 HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a short run, which leaves RESULTS.md as it is")
     quick = parser.parse_args().quick
     seconds = QUICK_SECONDS if quick else SECONDS
-    console, facts = Console(), machine_facts()
+    console, facts, busy = Console(), machine_facts(), busy_warning()
     with console.status("starting") as status:
         tell = partial(_tell, status, time.monotonic())
         echo = _measure_echo(seconds, tell)
@@ -41,6 +41,7 @@ def main() -> None:
         f"Medians of {echo.rounds} rounds with the echo engine and {real.rounds} with SmolLM2. The servers take turns, "
         "and what is compared is compared within each round.",
         f"{failures} requests failed. The load generator shares the cores with the servers.",
+        *busy,
     ]
     rows = [*echo_path.rows(echo), *real_model.rows(real)]
     show(rows, facts, notes, console if console.is_terminal else Console(width=150))

@@ -57,6 +57,16 @@ def machine_facts() -> list[str]:
     ]
 
 
+def busy_warning() -> list[str]:
+    """Return a note for readers when others are at work on the machine, and nothing when it is quiet."""
+    cores, load = os.cpu_count() or 1, os.getloadavg()[0]
+    if load < cores / 2:
+        return []
+    return [
+        f"Others were busy on this machine (load {load:.1f} on {cores} cores): what clients see is mostly their doing."
+    ]
+
+
 def show(rows: list[Row], facts: list[str], notes: list[str], console: Console) -> None:
     """Print the table."""
     table = Table(caption="\n".join([*facts, *notes]), caption_justify="left")

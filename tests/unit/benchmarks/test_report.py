@@ -8,7 +8,7 @@ from rich.console import Console
 from benchmarks import echo_path, real_model
 from benchmarks.load import Figures
 from benchmarks.measure import Results, Sample
-from benchmarks.report import Row, machine_facts, markdown, show
+from benchmarks.report import Row, busy_warning, machine_facts, markdown, show
 
 
 def sample(seconds: float, **cpu_s: float) -> Sample:
@@ -69,3 +69,10 @@ def test_the_terminal_shows_the_same() -> None:
     assert "requests/s" in text
     assert "cores" in text
     assert "a note" in text
+
+
+@pytest.mark.parametrize(("load", "notes"), [(0.1, 0), (15.0, 1)])
+def test_a_busy_machine_is_told_of(monkeypatch: pytest.MonkeyPatch, load: float, notes: int) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert len(busy_warning()) == notes
