@@ -23,6 +23,7 @@ from gateway.replicas import Answer, EngineLost
 from gateway.services import Services
 from gateway.settings import ModelEntry
 from gateway.settlement import Settlement
+from gateway.validity import while_valid
 
 _EVENT_STREAM = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -52,7 +53,8 @@ async def generate(services: Services, parse: Parse, scope: Scope, receive: Rece
             _deadline(bounds.request_timeout_s),
             contextlib.AsyncExitStack() as stack,
         ):
-            answer = await _first_answer(stack, services, candidates, call, settlement)
+            async with while_valid(services.access.keys, key):
+                answer = await _first_answer(stack, services, candidates, call, settlement)
             if call.stream:
                 await _relay_stream(answer, call, settlement, services.settings.keep_alive_s)
             else:
@@ -66,8 +68,9 @@ async def _admitted(
     """Reserve what the request may use at most, and charge what it did use; 429 when a limit has no room for it."""
     bound = call.max_tokens or services.settings.bounds.assumed_completion_tokens
     estimate = Usage(await _prompt_tokens(services, key, call, model), bound * call.choices)
+    reservation = services.access.reserve(key, model=model.name, estimate=estimate, price=model.price)
     try:
-        async with services.access.reserve(key, model=model.name, estimate=estimate, price=model.price) as reservation:
+        async with reservation:
             settlement.admitted(estimate)
             settlement.response.extra += reservation.headers
             try:
@@ -75,6 +78,7 @@ async def _admitted(
             finally:
                 settlement.charge(reservation)
     except Rejected as rejection:
+        settlement.response.extra += reservation.headers
         raise errors.rejected(rejection) from None
 
 

@@ -128,10 +128,15 @@ def test_a_name_that_a_key_and_a_project_share_is_ambiguous(cli: Cli) -> None:
         "requests/minute=",
         "requests/minute=-1",
         "requests/hour=1",
-        "=1",
+        "requests/day=1.5",
+        "requests/day=1e99",
+        "requests/day=nan",
+        "tokens/day=1e",
         "concurrency/day=1",
-    ]
-    + ["money/minute=1", "gold/day=1", "requests/day=1.5", "requests/day=1e99", "requests/day=nan", "tokens/day=1e"],
+        "money/minute=1",
+        "gold/day=1",
+        "=1",
+    ],
 )
 def test_a_limit_that_is_none_is_a_mistake_in_one_line(cli: Cli, text: str) -> None:
     said = cli("projects", "create", "research", "--limit", text, code=2)
