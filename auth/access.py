@@ -2,7 +2,7 @@
 
 A request's life with it::
 
-    key = access.keys.identify(request.headers.get("authorization"))   # Unauthenticated
+    key = access.identify(request.headers.get("authorization"))   # Unauthenticated
     if not may_use(key, model): ...                                     # 404 model_not_found
     row = LedgerRow(request_id, key.id, key.project, model_asked=model, prompt_tokens=estimate.prompt_tokens)
     access.ledger.begin(row)
@@ -24,6 +24,7 @@ from auth.keys import Key
 from auth.ledger import Ledger
 from auth.limiter import LeaseSource, Limiter
 from auth.reservation import Reservation
+from auth.slowdown import Slowdown
 from auth.snapshot import KeySnapshot
 from auth.store import Store
 from auth.usage import FREE, Price, Usage
@@ -31,12 +32,16 @@ from auth.usage import FREE, Price, Usage
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The parts: who asks (``keys``), how much they may (``limiter``), what they did (``ledger``)."""
+    """The parts: who asks (``keys``), how much they may (``limiter``), what they did (``ledger``).
+
+    ``slowdown`` makes whoever guesses keys wait.
+    """
 
     store: Store
     keys: KeySnapshot
     limiter: Limiter
     ledger: Ledger
+    slowdown: Slowdown
     _parts: AsyncExitStack
 
     @classmethod
@@ -60,7 +65,7 @@ class Access:
             parts.push_async_callback(keys.close)
             limiter = await Limiter.open(leases, replica=replica)
             parts.push_async_callback(limiter.close)
-            return cls(store, keys, limiter, ledger, parts.pop_all())
+            return cls(store, keys, limiter, ledger, Slowdown(), parts.pop_all())
 
     async def close(self) -> None:
         """Write what is to be written, and close everything."""
@@ -70,6 +75,14 @@ class Access:
     def degraded(self) -> list[str]:
         """Why readiness should say ``degraded``; empty when all is well."""
         return [why for why in (self.keys.degraded, self.limiter.degraded, self.ledger.degraded) if why is not None]
+
+    def identify(self, authorization: str | bytes | None) -> Key:
+        """Return who shows an ``Authorization`` header.
+
+        Raises:
+            Unauthenticated: no header, or nothing in it that is valid now; the reasons cannot be told apart.
+        """
+        return self.keys.identify(authorization)
 
     def counts_prompts(self, key: Key, *, model: str) -> bool:
         """Say whether a limit of the key or its project counts the prompts that ``model`` is sent."""

@@ -40,6 +40,7 @@ class Envelope:
             if isinstance(gone, asyncio.CancelledError):
                 raise
         except errors.ApiError as error:
+            await asyncio.sleep(error.delay_s)
             await _answer(response, error)
         except HTTPException as error:
             await _answer(response, _from_router(error, scope))

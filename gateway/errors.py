@@ -55,6 +55,7 @@ class ApiError(Exception):
         code: str | None = None,
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
+        delay_s: float = 0.0,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -63,6 +64,7 @@ class ApiError(Exception):
         self.code = code
         self.param = param
         self.headers = dict(headers or {})
+        self.delay_s = delay_s
 
     def body(self) -> bytes:
         """Return the JSON body, which is also the data of an error event."""
@@ -90,15 +92,15 @@ def missing_parameter(param: str) -> ApiError:
     return ApiError(400, f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
 
 
-def unauthenticated(*, missing: bool) -> ApiError:
-    """No key, or one that does not hold: unknown, revoked and expired keys look the same."""
+def unauthenticated(*, missing: bool, delay_s: float = 0.0) -> ApiError:
+    """No key, or one that does not hold: unknown, revoked and expired keys look the same, and wait the same."""
     message = (
         "You didn't provide an API key. Send it in the Authorization header: 'Authorization: Bearer YOUR_KEY'."
         if missing
         else "Incorrect API key provided. Ask your administrator for a key, or run 'raygate keys create'."
     )
     code = None if missing else "invalid_api_key"
-    return ApiError(401, message, code=code, headers={"www-authenticate": "Bearer"})
+    return ApiError(401, message, code=code, headers={"www-authenticate": "Bearer"}, delay_s=delay_s)
 
 
 def permission_denied(scopes: Sequence[str]) -> ApiError:

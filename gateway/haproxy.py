@@ -6,6 +6,8 @@ Ray Serve runs whatever ``RAY_SERVE_HAPROXY_BINARY_PATH`` names, at the start an
 * metrics and statistics are for this machine alone, where Ray Serve opens them to every interface;
 * clients connect to the interface that the operator chose, while Ray Serve stays on the loopback interface;
 * an error that HAProxy answers itself has the shape of every other error, and a request id;
+* the gateway learns each client's address: uvicorn believes the last ``X-Forwarded-For`` of a proxy on its own machine,
+  so HAProxy must write one, or a client would choose its own;
 * a client that sends its headers too slowly is let go, and so is one that never ends its body, or does not read;
 * a client that leaves is noticed: with ``splice-request``, HAProxy 2.8 no longer reads from a client whose body came
   after its headers, as httpx sends it, and generation would go on for nobody.
@@ -26,7 +28,7 @@ _REQUEST_ID = """\
     http-after-response set-header x-request-id %[var(txn.request_id)] if !{ res.hdr(x-request-id) -m found } { var(txn.request_id) -m found }
     http-after-response set-header x-request-id %[uuid] if !{ res.hdr(x-request-id) -m found }"""  # noqa: E501
 
-_REPLACED = ("errorfile ", "timeout http-request ", "timeout client ", "option splice-request")
+_REPLACED = ("errorfile ", "timeout http-request ", "timeout client ", "option splice-request", "option forwardfor")
 
 
 def amended(config: str, host: str, pages: Path, client_timeout_s: int) -> str:
@@ -64,7 +66,8 @@ def _amended(line: str, section: str, host: str, pages: Path, client_timeout_s: 
         case (("frontend prometheus" | "listen stats"), "bind"):
             return [f"    bind 127.0.0.1:{port}"]
         case "frontend http_frontend", "bind":
-            return [f"    bind {'*' if host == '0.0.0.0' else host}:{port}", *_REQUEST_ID.splitlines()]
+            bind = f"    bind {'*' if host == '0.0.0.0' else host}:{port}"
+            return [bind, "    option forwardfor", *_REQUEST_ID.splitlines()]
         case "backend default_backend", "http-request":
             # No application has the route yet: the gateway is still starting.
             return [f"    http-request return status 503 errorfile {pages / '503'}.http"]

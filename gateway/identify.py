@@ -19,14 +19,24 @@ def identify(services: Services, scope: Scope, *, needs: Sequence[str] = (INFERE
     Raises:
         ApiError: 401 for no key or one that does not hold, 403 for a key without the scope.
     """
-    shown = [value for name, value in scope["headers"] if name == b"authorization"]
-    if len(shown) > 1:
-        # Two proxies could each believe a different one.
-        raise errors.unauthenticated(missing=False)
     try:
-        key = services.access.keys.identify(shown[0] if shown else None)
+        key = services.access.identify(_authorization(scope))
     except Unauthenticated as refusal:
-        raise errors.unauthenticated(missing=refusal.missing) from None
+        delay_s = 0.0 if refusal.missing else services.access.slowdown.failed(_address(scope))
+        raise errors.unauthenticated(missing=refusal.missing, delay_s=delay_s) from None
     if not set(needs) & set(key.scopes):
         raise errors.permission_denied(needs)
     return key
+
+
+def _authorization(scope: Scope) -> bytes | None:
+    shown = [value for name, value in scope["headers"] if name == b"authorization"]
+    if len(shown) > 1:  # two proxies could each believe a different one
+        raise Unauthenticated(missing=False)
+    return shown[0] if shown else None
+
+
+def _address(scope: Scope) -> str:
+    """Return where the client is; behind HAProxy, uvicorn has put what ``X-Forwarded-For`` says in HAProxy's place."""
+    client = scope.get("client")
+    return client[0] if client else ""

@@ -56,7 +56,7 @@ class Overhead:
         """Return the overhead of a conversation."""
         has_system = bool(messages) and messages[0].get("role") in SYSTEM
         opening = self.opening_with_system if has_system else self.opening
-        answers = sum(message.get("role") == "assistant" for message in messages)
+        answers = len([message for message in messages if message.get("role") == "assistant"])
         return opening + answers * self.answer + (len(messages) - answers - has_system) * self.message
 
 

@@ -105,6 +105,11 @@ def test_clients_connect_where_the_operator_says(config: Path, pages: Path, port
     assert f"    bind {bound}:{port}\n" in amended(config.read_text(), host, pages, 65)
 
 
+def test_the_gateway_learns_each_clients_address(config: Path, pages: Path) -> None:
+    frontend = amended(config.read_text(), "0.0.0.0", pages, 65).split("frontend http_frontend")[1].split("backend")[0]
+    assert "    option forwardfor\n" in frontend
+
+
 def test_an_amended_configuration_stays_as_it_is(config: Path, pages: Path) -> None:
     once = amended(config.read_text(), "0.0.0.0", pages, 65)
     assert amended(once, "0.0.0.0", pages, 65) == once
