@@ -12,9 +12,13 @@ _LOG_TAIL_BYTES = 256 * 1024
 
 
 def root_cause(error: BaseException) -> str:
-    """Return the innermost cause of an exception as ``Kind: text``, one line, bounded."""
-    while error.__cause__ or (error.__context__ and not error.__suppress_context__):
-        error = error.__cause__ or error.__context__ or error
+    """Return the innermost cause of an exception as ``Kind: text``, one line, bounded.
+
+    An exception that was merely being handled is no cause: ``KeyError: 'gpt9'`` says less than the "unknown
+    architecture" which Transformers makes of it.
+    """
+    while error.__cause__:
+        error = error.__cause__
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:_LIMIT]
 
