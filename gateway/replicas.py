@@ -231,7 +231,8 @@ class Replicas:
         try:
             yield await _answer_over_handle(parts, chosen.replica_id)
         finally:
-            parts.cancel()
+            with contextlib.suppress(Exception):  # a call that never reached a replica raises again what kept it back
+                parts.cancel()
 
     async def _get(self, endpoint: Endpoint | None, path: str) -> bytes | None:
         if endpoint is None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import httpx
 import psutil
 import pytest
@@ -65,7 +65,7 @@ def first(config: Path, home: Path) -> Iterator[Raygate]:
 
 @pytest.fixture(scope="module")
 def key(first: Raygate) -> str:
-    return re.findall(r"sk-[\w-]{43}", first.output.read_text())[0]
+    return str(re.findall(r"sk-[\w-]{43}", first.output.read_text())[0])
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def answers_until(status: int, limit_s: float, running: Raygate, key: str) -> li
     return answers
 
 
-def test_without_any_gateway_haproxy_speaks_the_contract_until_one_is_back(first: Raygate, http: httpx.Client) -> None:
+def test_without_any_gateway_haproxy_speaks_the_contract_until_one_is_back(first: Raygate, key: str) -> None:
     gateways = first.processes("ServeReplica:gateway")
     assert len(gateways) == 2
     for gateway in gateways:
@@ -242,7 +242,7 @@ def test_the_second_start_needs_no_network_and_shows_no_key(second: Raygate) -> 
 
 
 def test_the_first_key_still_works_after_the_second_start(second: Raygate, key: str) -> None:
-    chat = [*offline.beside(second.process.pid), RAYGATE, "chat", "-m", "echo", "still here"]
+    chat = [*offline.beside(second.process.pid), str(RAYGATE), "chat", "-m", "echo", "still here"]
     env = {**os.environ, "RAYGATE_BASE_URL": second.url, "RAYGATE_API_KEY": key}
     said = subprocess.run(chat, env=env, capture_output=True, text=True, timeout=60, check=True)
     assert said.stdout.startswith("still here")

@@ -34,7 +34,7 @@ def refused(tmp_path: Path) -> Refused:
         file.write_text(config)
         # Whatever it starts would inherit this.
         env = {**environment(home, None), "RAYGATE_RUN_ID": str(tmp_path)}
-        command = [RAYGATE, "serve", file.name, "--port", str(port or free_port())]
+        command = [str(RAYGATE), "serve", file.name, "--port", str(port or free_port())]
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
         begun = [*done.stdout.splitlines(), *map(str, with_run_id(str(tmp_path))), *map(str, home.glob("*"))]
         (line,) = done.stderr.splitlines()

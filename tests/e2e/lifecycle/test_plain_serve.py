@@ -130,9 +130,11 @@ def test_over_a_handle_an_engines_refusal_keeps_its_status_and_field(http: httpx
 def test_over_a_handle_a_busy_model_is_a_503_in_the_contract(http: httpx.Client) -> None:
     short = {**LONG, "stream": False, "max_tokens": 1}
     with ThreadPoolExecutor() as pool, http.stream("POST", CHAT, json=LONG) as running:
-        next(running.iter_lines())
+        lines = running.iter_lines()
+        next(lines)
         answers = as_completed([pool.submit(http.post, CHAT, json=short) for _ in range(4)], timeout=10)
         refused = [next(answers).result() for _ in range(3)]
+        del lines
         running.close()
         queued = next(answers).result()
     assert {answer.status_code for answer in refused} == {503}
