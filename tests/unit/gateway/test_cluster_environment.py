@@ -41,3 +41,10 @@ def test_the_hub_is_asked_only_when_a_model_comes_from_it() -> None:
 
 def test_a_reload_outlives_the_longest_request() -> None:
     assert int(environment()["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > 600
+
+
+def test_each_run_has_a_token_of_its_own_for_rays_ports() -> None:
+    first, second = environment({"RAY_AUTH_MODE": "disabled"}), environment()
+    assert first["RAY_AUTH_MODE"] == "token"
+    assert len({first["RAY_AUTH_TOKEN"], second["RAY_AUTH_TOKEN"]}) == 2
+    assert "RAY_AUTH_TOKEN" not in environment({"RAY_AUTH_TOKEN_PATH": "/run/secrets/ray"})
