@@ -20,6 +20,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
 
+from auth.identity import Identity
 from auth.keys import Key
 from auth.ledger import Ledger
 from auth.limiter import LeaseSource, Limiter
@@ -27,6 +28,7 @@ from auth.reservation import Reservation
 from auth.slowdown import Slowdown
 from auth.snapshot import KeySnapshot
 from auth.store import Store
+from auth.tokens import ID_PREFIX, Tokens, token_in
 from auth.usage import FREE, Price, Usage
 
 
@@ -34,7 +36,7 @@ from auth.usage import FREE, Price, Usage
 class Access:
     """The parts: who asks (``keys``), how much they may (``limiter``), what they did (``ledger``).
 
-    ``slowdown`` makes whoever guesses keys wait.
+    ``tokens`` knows whom another issuer vouches for, where one is configured; ``slowdown`` makes whoever guesses wait.
     """
 
     store: Store
@@ -42,16 +44,20 @@ class Access:
     limiter: Limiter
     ledger: Ledger
     slowdown: Slowdown
+    tokens: Tokens | None
     _parts: AsyncExitStack
 
     @classmethod
-    async def open(cls, database_url: str, leases: LeaseSource, *, replica: str) -> Self:
+    async def open(
+        cls, database_url: str, leases: LeaseSource, *, replica: str, identity: Identity | None = None
+    ) -> Self:
         """Open everything.
 
         Args:
             database_url: see ``Store``; the schema must be there (``Store.migrate``).
             leases: ``OwnLeases()`` for one replica alone, ``await RayLeases.open(database_url)`` for several.
             replica: a name that no other gateway replica has or had.
+            identity: whose tokens are taken beside our own keys.
 
         Raises:
             Exception: as ``KeySnapshot.open``; what was opened is closed again.
@@ -65,7 +71,10 @@ class Access:
             parts.push_async_callback(keys.close)
             limiter = await Limiter.open(leases, replica=replica)
             parts.push_async_callback(limiter.close)
-            return cls(store, keys, limiter, ledger, Slowdown(), parts.pop_all())
+            tokens = await Tokens.open(identity, keys.find_project) if identity else None
+            if tokens:
+                parts.push_async_callback(tokens.close)
+            return cls(store, keys, limiter, ledger, Slowdown(), tokens, parts.pop_all())
 
     async def close(self) -> None:
         """Write what is to be written, and close everything."""
@@ -74,7 +83,8 @@ class Access:
     @property
     def degraded(self) -> list[str]:
         """Why readiness should say ``degraded``; empty when all is well."""
-        return [why for why in (self.keys.degraded, self.limiter.degraded, self.ledger.degraded) if why is not None]
+        parts = (self.keys, self.limiter, self.ledger, self.tokens)
+        return [part.degraded for part in parts if part is not None and part.degraded is not None]
 
     def identify(self, authorization: str | bytes | None) -> Key:
         """Return who shows an ``Authorization`` header.
@@ -82,7 +92,15 @@ class Access:
         Raises:
             Unauthenticated: no header, or nothing in it that is valid now; the reasons cannot be told apart.
         """
+        if self.tokens and (token := token_in(authorization)):
+            return self.tokens.identify(token)
         return self.keys.identify(authorization)
+
+    def is_valid(self, key: Key) -> bool:
+        """Say whether a key that was identified before, by a request that waited since, is still valid."""
+        if self.tokens and key.id.startswith(ID_PREFIX):
+            return self.tokens.is_valid(key)
+        return self.keys.is_valid(key)
 
     def counts_prompts(self, key: Key, *, model: str) -> bool:
         """Say whether a limit of the key or its project counts the prompts that ``model`` is sent."""

@@ -75,6 +75,13 @@ class KeySnapshot:
         """Return the project that owns a key."""
         return self._projects[key.project]
 
+    def find_project(self, id_or_name: str) -> Project | None:
+        """Return the project in use that has that id, or else that name."""
+        found = self._projects.get(id_or_name)
+        if found is None:
+            found = next((project for project in self._projects.values() if _is_named(project, id_or_name)), None)
+        return found if found is not None and found.archived_at is None else None
+
     def is_valid(self, key: Key) -> bool:
         """Say whether a key that was identified before, by a request that waited since, is still valid."""
         return self._live(key.digest) is not None
@@ -119,6 +126,10 @@ class KeySnapshot:
         if self.degraded is not None:
             self.degraded = None
             _log.info("key_store_back")
+
+
+def _is_named(project: Project, name: str) -> bool:
+    return project.name == name and project.archived_at is None
 
 
 def _apply(records: Records, rows: Iterable[Sequence[Any]]) -> None:

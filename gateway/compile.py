@@ -55,6 +55,8 @@ def _gateway(config: Config) -> dict[str, Any]:
         args["aliases"] = [alias.model_dump(exclude_unset=True) for alias in config.aliases]
     args |= config.model_dump(include={"default_model", "database_url"}, exclude_none=True)
     args |= config.gateway.model_dump(include={"bounds", "keep_alive_s", "cache_sharing"}, exclude_defaults=True)
+    if config.identity:
+        args["identity"] = config.identity.model_dump(exclude_defaults=True)
     return {
         "name": "gateway",
         "route_prefix": "/",

@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from auth.identity import Identity
 from gateway.settings import NAME_PATTERN, AliasEntry, Bounds, CacheSharing
 
 EMBEDDED = "embedded:"
@@ -210,12 +211,14 @@ class Config(_Section):
         default_model: what a request without ``model`` asks for; ``None`` makes such a request a 400.
         gateway: the front door.
         database_url: SQLAlchemy URL of the key store; ``None`` means SQLite in ``RAYGATE_HOME``.
+        identity: an issuer whose JSON Web Tokens are taken beside our own keys.
     """
 
     entries: list[Entry] = Field(alias="models", min_length=1)
     default_model: str | None = None
     gateway: GatewayConfig = GatewayConfig()
     database_url: str | None = Field(default=None, min_length=1)
+    identity: Identity | None = None
 
     @property
     def models(self) -> list[ModelConfig]:

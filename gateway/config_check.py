@@ -48,7 +48,10 @@ def _resolved(config: Config, beside: Path) -> Config:
         else entry
         for entry in config.entries
     ]
-    return config.model_copy(update={"entries": entries})
+    identity = config.identity
+    if identity and not identity.jwks.startswith(("http://", "https://")):
+        identity = identity.model_copy(update={"jwks": str((beside / Path(identity.jwks).expanduser()).resolve())})
+    return config.model_copy(update={"entries": entries, "identity": identity})
 
 
 def _across(document: Document) -> Iterator[Mistake]:

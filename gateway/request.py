@@ -53,7 +53,7 @@ async def generate(services: Services, parse: Parse, scope: Scope, receive: Rece
             _deadline(bounds.request_timeout_s),
             contextlib.AsyncExitStack() as stack,
         ):
-            async with while_valid(services.access.keys, key):
+            async with while_valid(services.access, key):
                 answer = await _first_answer(stack, services, candidates, call, settlement)
             if call.stream:
                 await _relay_stream(answer, call, settlement, services.settings.keep_alive_s)

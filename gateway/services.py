@@ -43,7 +43,7 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
     async with contextlib.AsyncExitStack() as stack:
         url = settings.database_url or sqlite_url(settings.home)
         await _migrate(url)
-        access = await Access.open(url, await RayLeases.open(url), replica=replica)
+        access = await Access.open(url, await RayLeases.open(url), replica=replica, identity=settings.identity)
         stack.push_async_callback(access.close)
         token = internal_token(settings.home)
         yield Services(

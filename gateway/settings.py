@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from auth.identity import Identity
 from auth.usage import FREE, Price
 from engines.base import default_home
 
@@ -115,6 +116,7 @@ class GatewaySettings(_Frozen):
         home: the folder of the database and the internal token.
         database_url: SQLAlchemy URL of the key store, by default ``RAYGATE_DATABASE_URL``; ``None`` means SQLite in
             ``home``.
+        identity: an issuer whose tokens are taken beside our own keys.
         created: Unix seconds, shown in ``/v1/models``; by default the time at which the gateway was deployed.
     """
 
@@ -126,4 +128,5 @@ class GatewaySettings(_Frozen):
     cache_sharing: CacheSharing = Field(default_factory=dict)
     home: Path = Field(default_factory=default_home)
     database_url: str | None = Field(default_factory=lambda: os.environ.get("RAYGATE_DATABASE_URL"))
+    identity: Identity | None = None
     created: int = Field(default_factory=lambda: int(time.time()))

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
+from auth.access import Access
 from auth.keys import Key
-from auth.snapshot import REFRESH_S, KeySnapshot
+from auth.snapshot import REFRESH_S
 from gateway import errors
 
 
 @contextlib.asynccontextmanager
-async def while_valid(keys: KeySnapshot, key: Key) -> AsyncGenerator[None, None]:
+async def while_valid(access: Access, key: Key) -> AsyncGenerator[None, None]:
     """Let what is inside wait until the key is revoked, disabled or expired; it may be queued for longer.
 
     Raises:
@@ -20,7 +21,7 @@ async def while_valid(keys: KeySnapshot, key: Key) -> AsyncGenerator[None, None]
     waiting = asyncio.timeout(None)
 
     def look() -> None:
-        if keys.is_valid(key):
+        if access.is_valid(key):
             looks.append(loop.call_later(REFRESH_S, look))
         else:
             waiting.reschedule(loop.time())

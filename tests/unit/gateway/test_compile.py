@@ -70,6 +70,13 @@ def test_the_gateway_is_told_what_a_model_costs() -> None:
     assert GatewaySettings.model_validate({"models": [told]}).models[0].price == Price(0.1, 0.4, None)
 
 
+def test_the_gateway_is_told_who_vouches_for_tokens() -> None:
+    identity = {"issuer": "https://login.example.com/", "audience": "raygate", "jwks": "/etc/keys.json"}
+    args = serve_config(config(identity={**identity, "leeway_s": 5}))["applications"][0]["args"]
+    assert args["identity"] == {**identity, "leeway_s": 5}
+    assert GatewaySettings.model_validate(args).identity is not None
+
+
 def test_one_number_of_replicas_is_fixed() -> None:
     deployment = model(replicas=2)
     assert deployment["num_replicas"] == 2

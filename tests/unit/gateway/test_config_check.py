@@ -116,6 +116,11 @@ gateway: {port: 99999}
         ("models: [{name: a, engine: echo}, {name: b, route: []}]", "models[1].route: got []"),
         ("models: [{name: a/b, engine: echo}, {name: a--b, engine: echo}]", "'a--b' is taken: line 1 uses 'a/b'"),
         (ECHO + "gateway: {cache_sharing: {a: [proj_1], b: [proj_1]}}", "proj_1: a project is in one group at most"),
+        (
+            ECHO + "identity: {issuer: i, audience: a, jwks: j, algorithms: [HS256]}",
+            "identity.algorithms[0]: got 'HS256'",
+        ),
+        (ECHO + "identity: {issuer: i, audience: a, jwks: j, default_limits: [{of: x}]}", "of: one of requests"),
         ("models: [{name: a, engine: echo, price: {prompt: -1}}]", "models[0].price.prompt: got -1"),
         ("models: [{name: a, engine: echo, price: {cached: .inf}}]", "models[0].price.cached: got inf"),
         ("models: [{name: a, engine: echo, price: {promt: 1}}]", "did you mean prompt?"),
@@ -138,6 +143,12 @@ def test_a_folder_beside_the_file_becomes_absolute(tmp_path: Path) -> None:
     model = loaded(tmp_path, "models: [{name: a, engine: vllm, source: weights}]").models[0]
     assert model.source == str(tmp_path / "weights")
     assert model.folder == tmp_path / "weights"
+
+
+def test_an_issuers_keys_may_lie_beside_the_file(tmp_path: Path) -> None:
+    identity = loaded(tmp_path, ECHO + "identity: {issuer: i, audience: a, jwks: keys.json}").identity
+    assert identity is not None
+    assert identity.jwks == str(tmp_path / "keys.json")
 
 
 def test_what_begins_like_a_path_is_one_even_when_it_is_missing(tmp_path: Path) -> None:
