@@ -71,7 +71,7 @@ class Counter:
         self._tried += amount
 
     def blocked(self, amount: float) -> None:
-        """Note that a request has found no room for so much."""
+        """Note that a request for so much waits for room: here, or in another of its limits."""
         if amount <= self.limit.amount:
             self._need = amount
 
@@ -87,7 +87,7 @@ class Counter:
         room = max(0.0, self.lease - used)
         need = self._need if self._need > room else 0.0
         target = self._target(used)
-        kept = 0.0 if need else min(room, target)
+        kept = 0.0 if need else min(room, max(target, self._need))
         self.lease, self._need, self.scarce = used + kept, 0.0, False
         want = max(0.0, target - kept - need)
         return Demand(

@@ -68,6 +68,12 @@ class Counters:
             counter.tried(amount)
         self._busy.update(counters)
 
+    def block(self, counters: Sequence[Counter], amounts: Sequence[float]) -> None:
+        """Let the next report ask for the room that a request waits for, in all of its limits at once."""
+        for counter, amount in zip(counters, amounts, strict=True):
+            counter.blocked(amount)
+        self._busy.update(counters)
+
     def note_all(self) -> None:
         """Let the next report speak of every counter."""
         self._busy.update(self._rota)

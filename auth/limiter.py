@@ -155,15 +155,14 @@ class Limiter:
 
         What other replicas hold without using it comes back within moments: it is worth a short wait.
         """
-        for _ in range(_PATIENCE):
-            short = self._short(counters, amounts)
-            for counter, amount in short:
-                counter.blocked(amount)
-            await self._ask(short)
+        for attempt in range(_PATIENCE):
+            if attempt:
+                await self._pause(_PAUSE_S)
+            self._counters.block(counters, amounts)
+            await self._ask(self._short(counters, amounts))
             short = self._short(counters, amounts)
             if not short or self.degraded or any(self._is_hopeless(*pair) for pair in short):
                 return
-            await self._pause(_PAUSE_S)
         for counter, _ in self._short(counters, amounts):
             counter.deny(self._clock())
 

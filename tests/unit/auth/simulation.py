@@ -25,7 +25,10 @@ def project_with(*limits: Limit) -> Project:
 
 @dataclass
 class World:
-    """Some replicas and their coordinator; ``alive`` turned off, the coordinator answers nobody."""
+    """Some replicas and their coordinator; ``alive`` turned off, the coordinator answers nobody.
+
+    Nor does it answer those replicas that are ``silent``.
+    """
 
     replicas: int = 1
     now: float = 1000.0
@@ -33,6 +36,7 @@ class World:
     coordinator: Coordinator = field(default_factory=Coordinator)
     limiters: list[Limiter] = field(init=False)
     skew: float = 0.0
+    silent: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.limiters = [
@@ -44,7 +48,7 @@ class World:
         return self.now
 
     async def report(self, report: Report) -> Reply:
-        if not self.alive:
+        if not self.alive or report.replica in self.silent:
             raise ConnectionError
         return self.coordinator.report(report, self.now)
 

@@ -1,10 +1,12 @@
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auth.limits import Limit
-from auth.usage import Usage
+from auth.rejection import Rejected
+from auth.usage import Price, Usage
 from tests.unit.auth.simulation import ONE, World, admitted, key_with, most_in_a_minute, project_with
 
 PROJECT = project_with()
@@ -180,3 +182,18 @@ async def test_one_replica_admits_exactly_what_the_reference_does(
         if expected:
             reservation.settle(Usage(0, min(taken, asked)))
             used.append((world.now, min(taken, asked)))
+
+
+async def test_who_waits_for_one_limit_keeps_its_room_in_the_others() -> None:
+    world = World(replicas=2)
+    first, second = world.limiters
+    key, price = key_with(Limit("requests", "minute", 3), Limit("cost", "month", 100)), Price(completion=1000)
+    cheap = Usage(10, 5)
+    assert await admitted(first.reserve(key, PROJECT, model="m", estimate=cheap, price=price))
+    world.silent.add("replica-0")  # it holds the rest of the minute's requests, and is slow to give them back
+    with pytest.raises(Rejected) as rejected:
+        await second.reserve(key, PROJECT, model="m", estimate=cheap, price=price).__aenter__()
+    assert rejected.value.limit.of == "requests"
+    world.silent.clear()
+    await world.pass_time(0.5)
+    assert await admitted(second.reserve(key, PROJECT, model="m", estimate=cheap, price=price))
