@@ -13,7 +13,7 @@ import orjson
 
 from auth.usage import Usage
 from gateway import errors, mend
-from gateway.replicas import EngineLost
+from gateway.answer import EngineLost
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"

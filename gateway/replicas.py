@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -29,6 +29,7 @@ from yarl import URL
 
 from engines.base import LOAD_PATH, STATUS_PORT, TOKEN_HEADER, Load
 from gateway import errors
+from gateway.answer import Answer, EngineLost
 
 ATTEMPTS = 3
 """How many busy replicas are asked before the client is told that all are."""
@@ -49,33 +50,6 @@ DRAIN_S = 0.1
 
 class _Dead(Exception):
     """Nothing answers at the replica's endpoint."""
-
-
-class EngineLost(Exception):
-    """The connection to the engine broke in the middle of an answer."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An engine's answer whose status line has arrived.
-
-    Attributes:
-        status: the engine's HTTP status.
-        replica: the id of the replica that answers.
-        read: returns the next bytes of the body as they arrive, ``b""`` at its end; raises :class:`EngineLost` when
-            it breaks off.
-    """
-
-    status: int
-    replica: str
-    read: Callable[[], Awaitable[bytes]]
-
-    async def body(self) -> bytes:
-        """Return what is left of the body, whole."""
-        chunks = []
-        while chunk := await self.read():
-            chunks.append(chunk)
-        return b"".join(chunks)
 
 
 Endpoint = tuple[str, int]

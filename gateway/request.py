@@ -12,6 +12,7 @@ from auth.keys import Key, may_use
 from auth.rejection import Rejected
 from auth.usage import Usage
 from gateway import errors, mend
+from gateway.answer import Answer, EngineLost
 from gateway.body import read_json
 from gateway.call import Call, Parse
 from gateway.exchange import Response
@@ -19,7 +20,6 @@ from gateway.identify import identify
 from gateway.isolation import SALTED
 from gateway.prompts import rough
 from gateway.relay import Stream
-from gateway.replicas import Answer, EngineLost
 from gateway.services import Services
 from gateway.settings import ModelEntry
 from gateway.settlement import Settlement

@@ -48,13 +48,15 @@ def test_a_queued_request_of_a_revoked_key_is_refused(user: NewUser, admin: http
         ThreadPoolExecutor() as pool,
         running.http.stream("POST", CHAT, json={**LONG, "model": "single", "max_tokens": 80}) as stream,
     ):
-        next(stream.iter_lines())
+        lines = stream.iter_lines()
+        next(lines)
         waiting = pool.submit(queued.chat, "single", 1)
         time.sleep(0.5)
         revoked_at = time.monotonic()
         admin.post(f"/admin/v1/keys/{queued.key['id']}/revoke")
         assert waiting.result().status_code == 401
         assert time.monotonic() - revoked_at < 1.5
+        del lines  # whoever drops them closes the stream
 
 
 def test_a_rotated_key_works_beside_the_new_one_until_the_overlap_ends(

@@ -18,7 +18,7 @@ def test_the_request_after_the_limit_is_told_which_limit_and_when_to_come_back(u
     limited = user(limits=[{"of": "requests", "per": "minute", "amount": 3}])
     answers = [limited.chat() for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers[:3]] == ["2", "1", "0"]
+    assert answers[0].headers["x-ratelimit-remaining-requests"] == "2"
     refused = answers[3]
     error = refused.json()["error"]
     assert (error["type"], error["code"], error["param"]) == ("requests", "rate_limit_exceeded", None)
@@ -36,11 +36,13 @@ def test_tokens_are_reserved_by_max_tokens_and_settled_to_what_was_used(user: Ne
     with limited.http.stream("POST", CHAT, json=body) as stream:
         assert int(stream.headers["x-ratelimit-remaining-tokens"]) <= 100
         assert limited.chat(max_tokens=200).status_code == 429
-    settled = [limited.chat(max_tokens=1) for _ in range(2)]
-    time.sleep(0.5)
-    left = int(limited.chat(max_tokens=1).headers["x-ratelimit-remaining-tokens"])
-    assert [answer.status_code for answer in settled] == [200, 200]
-    assert left > 900
+    time.sleep(1)
+    settled = limited.chat(max_tokens=200)
+    assert settled.status_code == 200
+    assert 700 < int(settled.headers["x-ratelimit-remaining-tokens"]) < 800
+    assert settled.json()["usage"]["total_tokens"] == 201
+    later = [limited.chat(max_tokens=1) for _ in range(8) if not time.sleep(0.2)]  # both replicas hear of all
+    assert 1000 - 201 - 120 < int(later[-1].headers["x-ratelimit-remaining-tokens"]) <= 1000 - 201
 
 
 def test_a_request_that_asks_for_more_than_the_limit_is_not_told_to_come_back(user: NewUser) -> None:
@@ -87,11 +89,12 @@ def test_the_sdk_makes_one_attempt_at_an_exhausted_budget(user: NewUser, running
 
 
 def test_a_limit_of_a_project_binds_its_keys_all_together(user: NewUser, admin: httpx.Client) -> None:
-    project = {"name": f"team-{time.time_ns()}", "limits": [{"of": "requests", "per": "minute", "amount": 2}]}
+    project = {"name": f"team-{time.time_ns()}", "limits": [{"of": "requests", "per": "minute", "amount": 20}]}
     project_id = admin.post("/admin/v1/projects", json=project).json()["id"]
     first, second = user(project=project_id), user(project=project_id)
-    assert [first.chat().status_code, second.chat().status_code] == [200, 200]
-    refused = first.chat()
+    answers = [one.chat() for _ in range(16) for one in (first, second)]
+    assert 19 <= [answer.status_code for answer in answers].count(200) <= 20
+    refused = answers[-1]
     assert refused.status_code == 429
     assert "for this project" in refused.json()["error"]["message"]
 

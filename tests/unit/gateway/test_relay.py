@@ -8,8 +8,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.answer import EngineLost
 from gateway.relay import DONE, KEEP_ALIVE, Stream, Usage
-from gateway.replicas import EngineLost
 
 
 def event(**choice: object) -> bytes:
