@@ -16,7 +16,7 @@ NewUser = Callable[..., User]
 
 def test_the_request_after_the_limit_is_told_which_limit_and_when_to_come_back(user: NewUser) -> None:
     limited = user(limits=[{"of": "requests", "per": "minute", "amount": 3}])
-    answers = [limited.chat() for _ in range(4)]
+    answers = [limited.chat_patiently() for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
     assert answers[0].headers["x-ratelimit-remaining-requests"] == "2"
     refused = answers[3]
