@@ -54,7 +54,7 @@ class QuotaObject(BaseModel):
             model=limit.model,
             owner=quota.owner,
             limit=limit.amount,
-            remaining=quota.remaining,
+            remaining=round(quota.remaining, 9),
             resets_in_s=round(quota.resets_in_s, 3),
         )
 
