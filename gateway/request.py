@@ -114,7 +114,7 @@ async def _ask(
 ) -> Answer:
     if not await services.readiness.is_ready(model.name):
         raise errors.model_loading()
-    headers = {"x-request-id": settlement.row.id}
+    headers = {"x-request-id": settlement.response.exchange.request_id}
     patience_s = services.settings.bounds.queue_timeout_s
     body = call.body_for(model.name, _cache_salt(services, model, call, settlement.row.project_id))
     asking = services.replicas.ask(model.application, call.path, headers, body, patience_s=patience_s)

@@ -13,6 +13,9 @@ from rich.text import Text
 
 from gateway.cli.options import MISTAKE, fail
 
+WIDTH = 200
+"""Columns of a table that is not printed on a terminal."""
+
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 
 
@@ -36,7 +39,8 @@ def show(
         writer.writerow(columns)
         writer.writerows([text(record[column]) for column in columns] for record in records)
     else:
-        Console().print(_table(records, columns))
+        # In a pipe there is no width to fit: a wrapped id cannot be copied or searched for.
+        Console(width=None if sys.stdout.isatty() else WIDTH).print(_table(records, columns))
 
 
 def text(value: Any) -> str:

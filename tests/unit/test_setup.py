@@ -82,7 +82,7 @@ def test_sigterm_to_make_reaches_raygate_and_make_waits_for_its_end(clone: Path)
     with made(clone, "serve") as process:
         wait_for(clone / "started")
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         assert (clone / "stopped").exists()
 
 
@@ -90,7 +90,7 @@ def test_ctrl_c_stops_raygate_and_make(clone: Path) -> None:
     with made(clone, "serve") as process:
         wait_for(clone / "started")
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         assert (clone / "stopped").exists()
 
 
