@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.running import KEY, Raygate
+from tests.e2e.waiting import within
 
 CHAT = "/v1/chat/completions"
 LONG = {"messages": [{"role": "user", "content": "word"}], "max_tokens": 2000}
@@ -34,15 +34,6 @@ def await_first(response: httpx.Response) -> Iterator[str]:
     lines = response.iter_lines()
     next(lines)
     return lines
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -4,16 +4,15 @@ import asyncio
 import contextlib
 import random
 import sqlite3
-import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 
 from tests.e2e.ledger.conftest import TOKENS_PER_S
 from tests.e2e.running import KEY, Raygate, raygate
+from tests.e2e.waiting import within
 
 CHAT = "/v1/chat/completions"
 LOSS_S = 3
@@ -29,15 +28,6 @@ def rows_of(home: Path) -> dict[str, sqlite3.Row]:
 
 def produced(journal: Path) -> Counter[str]:
     return Counter(journal.read_text().split()) if journal.exists() else Counter()
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 class Crowd:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -13,6 +13,7 @@ from sqlalchemy import select
 from auth.ledger_tables import RequestRow
 from auth.store import Store
 from tests.e2e.running import KEY, Raygate, raygate
+from tests.e2e.waiting import within
 from tests.postgres import PostgresServer, running_server
 
 CHAT = "/v1/chat/completions"
@@ -49,15 +50,6 @@ def raygate_json(running: Raygate, *arguments: str) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout)
     return found
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 async def admitted_at(running: Raygate, key: str, *, rate: float, seconds: float) -> list[float]:

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-import time
-from collections.abc import Callable
 
 import httpx
 import psutil
@@ -12,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.running import KEY, Raygate
+from tests.e2e.waiting import within
 
 CHAT = "/v1/chat/completions"
 STORY = {"messages": [{"role": "user", "content": "Tell me a very long story."}], "max_tokens": 1500, "temperature": 0}
@@ -25,15 +24,6 @@ def engine_requests(http: httpx.Client, model: str) -> tuple[float, float]:
             counts[family.name] = sum(s.value for s in family.samples if s.labels["model"] == model)
     running, queued = counts.values()
     return running, queued
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 async def leave_early(quickstart: Raygate, body: dict[str, object], clients: int) -> None:
