@@ -35,10 +35,11 @@ class Envelope:
         status = 0
         try:
             await self._app(scope, receive, response)
-        except (ClientGone, asyncio.CancelledError) as gone:
+        except ClientGone:
             status = CLIENT_GONE
-            if isinstance(gone, asyncio.CancelledError):
-                raise
+        except asyncio.CancelledError:
+            status = CLIENT_GONE
+            raise
         except errors.ApiError as error:
             await asyncio.sleep(error.delay_s)
             await _answer(response, error)

@@ -28,7 +28,8 @@ class Settlement:
     client that left. What is learned on the way is put into the fields below.
 
     Attributes:
-        asked: the name that the client put in ``model``.
+        row: the ledger's, as far as it is known.
+        estimate: what was reserved at admission.
         model, replica: what answered.
         stream: the answer on its way, if it is one of events.
         usage: the engine's own count.
