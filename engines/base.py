@@ -32,7 +32,7 @@ import secrets
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
@@ -48,6 +48,10 @@ STATUS_PORT = "status_port"
 """The name of that port in the replica's metadata, which Ray Serve's request router knows."""
 
 
+Task = Literal["generate", "embed", "score", "transcribe"]
+"""What a model is for; it decides which endpoints an engine's app answers."""
+
+
 def default_home() -> Path:
     """Return the folder of the database, secrets and converted models: ``RAYGATE_HOME`` or ``~/.raygate``."""
     return Path(os.environ.get("RAYGATE_HOME") or "~/.raygate").expanduser()
@@ -58,6 +62,7 @@ class EngineSettings(BaseModel):
 
     Attributes:
         model: the name that clients put in ``model``.
+        task: what the model is for.
         source: where the weights come from: ``embedded:NAME``, a folder, or a hub id; none for engines without weights.
         engine_args: the engine's own settings, handed to it as they are.
         home: the folder that holds the internal token and the converted models.
@@ -66,6 +71,7 @@ class EngineSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
+    task: Task = "generate"
     source: str | None = None
     engine_args: dict[str, Any] = Field(default_factory=dict)
     home: Path = Field(default_factory=default_home)
