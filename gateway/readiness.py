@@ -22,6 +22,8 @@ REFRESH_S = 2.0
 FRESH_S = 0.5
 """How old it may be for whoever asks for it."""
 
+_BY_GRAVITY: tuple[State, ...] = ("ready", "starting", "unhealthy", "failed")
+
 _ROOT_CAUSE = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit)): (.+)$", re.MULTILINE)
 _DETAIL_LIMIT = 500
 
@@ -34,6 +36,11 @@ class ModelState:
 
     state: State
     detail: str | None = None
+
+
+def gravest(states: Iterable[ModelState]) -> State:
+    """Return the state that says most about what is wrong: one that ``failed`` comes before any that may come back."""
+    return max((state.state for state in states), key=_BY_GRAVITY.index, default="ready")
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ class ModelState:
 
 @dataclass(frozen=True)
 class GatewayState:
-    """The state of the gateway as a whole (``starting``, ``ready`` or ``degraded``), why, and of each model."""
+    """The state of the gateway as a whole (its gravest model's, or ``degraded``), why, and of each model."""
 
     status: str
     detail: str

@@ -29,7 +29,7 @@ def status(base_url: BaseUrl = DEFAULT_BASE_URL, as_json: AsJson = False) -> Non
         Console().print(_table(state))
         if state.detail:
             typer.echo(f"{state.status}: {state.detail}")
-    if state.status == "starting":
+    if state.status not in ("ready", "degraded"):
         raise typer.Exit(FAILURE)
 
 

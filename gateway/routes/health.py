@@ -12,6 +12,7 @@ from engines.base import TOKEN_HEADER
 from gateway import errors
 from gateway.identify import identify
 from gateway.metrics import engine_loads, merged
+from gateway.readiness import gravest
 from gateway.services import Services
 
 OWN_METRICS = "/internal/metrics"
@@ -29,10 +30,11 @@ def health_router(services: Services) -> APIRouter:
     @router.get("/readyz", summary="Whether every configured model is ready", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
         states = await services.readiness.all()
-        ready = all(state.state == "ready" for state in states.values())
+        gravest_state = gravest(states.values())
+        ready = gravest_state == "ready"
         response.status_code = 200 if ready else 503
         degraded = services.access.degraded
-        status = "starting" if not ready else "degraded" if degraded else "ready"
+        status = "degraded" if ready and degraded else gravest_state
         models = {name: asdict(state) for name, state in states.items()}
         return {"status": status, "detail": "; ".join(degraded) or None, "models": models}
 

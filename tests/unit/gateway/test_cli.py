@@ -139,7 +139,7 @@ def test_status_is_success_when_every_model_is_ready(cli: CliRunner, gateway: st
 
 def test_status_says_why_a_model_is_not_ready(cli: CliRunner, gateway: str) -> None:
     models = {"echo": {"state": "failed", "detail": "no weights in the folder"}}
-    Gateway.readyz = (503, {"status": "starting", "models": models})
+    Gateway.readyz = (503, {"status": "failed", "models": models})
     result = cli.invoke(app, ["status", "--base-url", gateway])
     assert result.exit_code == 1
     assert "no weights in the folder" in result.output
