@@ -1,4 +1,4 @@
-"""Echo models with prices behind two gateway replicas, and an admin."""
+"""Echo models with prices behind two gateway replicas, an admin, and an issuer of tokens for people without a key."""
 
 import itertools
 import json
@@ -11,21 +11,27 @@ import httpx
 import pytest
 
 from tests.e2e.running import Raygate, raygate
+from tests.issuer import AUDIENCE, ISSUER, RSA, published
 
 CONFIG = """
 models:
   - name: echo
     engine: echo
-    price: {prompt: 1, completion: 1000}
+    price: {{prompt: 1, completion: 1000}}
   - name: slow
     engine: echo
-    engine_args: {tokens_per_s: 50}
+    engine_args: {{tokens_per_s: 50}}
   - name: single
     engine: echo
-    engine_args: {tokens_per_s: 20}
-    replicas: {min: 1, max: 1, max_ongoing_requests: 1, max_queued_requests: 8}
+    engine_args: {{tokens_per_s: 20}}
+    replicas: {{min: 1, max: 1, max_ongoing_requests: 1, max_queued_requests: 8}}
 gateway:
   replicas: 2
+identity:
+  issuer: {issuer}
+  audience: {audience}
+  jwks: issuer.json
+  claims: {{project: department, scopes: scope, limits: limits}}
 """
 CHAT = "/v1/chat/completions"
 
@@ -34,7 +40,8 @@ CHAT = "/v1/chat/completions"
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raygate]:
     home = tmp_path_factory.mktemp("admin")
     config = home / "admin.yaml"
-    config.write_text(CONFIG)
+    config.write_text(CONFIG.format(issuer=ISSUER, audience=AUDIENCE))
+    (home / "issuer.json").write_bytes(published(rsa=RSA))
     with raygate(config, home) as started:
         yield started
 

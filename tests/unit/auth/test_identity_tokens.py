@@ -1,20 +1,12 @@
 """Tokens of a real issuer: keys of several kinds behind HTTP, and everything that is forged from them."""
 
-import base64
-import hmac
-import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from auth import issuer_keys
 from auth.access import Access
@@ -26,23 +18,10 @@ from auth.limits import Limit
 from auth.projects import Project, create_project, update_project
 from auth.store import Store
 from auth.tokens import token_in
+from tests.issuer import AUDIENCE, EC, ISSUER, RSA, STRANGER, altered, confused, published, token, unsigned
 from tests.unit.auth.test_snapshot import eventually
 
-ISSUER, AUDIENCE = "https://login.example.com/", "raygate"
-RSA = rsa.generate_private_key(65537, 2048)
-STRANGER = rsa.generate_private_key(65537, 2048)
-EC = ec.generate_private_key(ec.SECP256R1())
 LIMIT = {"of": "tokens", "per": "minute", "amount": 1000}
-
-
-def published(**keys: PrivateKeyTypes) -> bytes:
-    """Return a JWKS with the public half of each key, by its id."""
-    kinds: dict[type, Any] = {rsa.RSAPrivateKey: RSAAlgorithm, ec.EllipticCurvePrivateKey: ECAlgorithm}
-    found = []
-    for name, key in keys.items():
-        algorithm = next(algorithm for kind, algorithm in kinds.items() if isinstance(key, kind))
-        found.append({**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": name, "use": "sig"})
-    return json.dumps({"keys": found}).encode()
 
 
 class Issuer:
@@ -101,12 +80,6 @@ async def access(
     await access.close()
 
 
-def token(key: Any = RSA, algorithm: str = "RS256", key_id: str | None = "rsa", **claims: Any) -> str:
-    fields = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ada", "exp": time.time() + 60, **claims}
-    given = {name: value for name, value in fields.items() if value is not None}
-    return jwt.encode(given, key, algorithm, headers={"kid": key_id} if key_id else None)
-
-
 def identify(access: Access, shown: str) -> Key:
     return access.identify(f"Bearer {shown}")
 
@@ -148,28 +121,6 @@ async def test_keys_of_our_own_go_on_being_valid(access: Access, store: Store) -
     await access.keys.refresh()
     assert identify(access, secret) == key
     assert access.is_valid(key)
-
-
-def unsigned() -> str:
-    _, body, _ = token().split(".")
-    none = base64.urlsafe_b64encode(b'{"alg":"none","kid":"rsa"}').decode().rstrip("=")
-    return f"{none}.{body}."
-
-
-def confused() -> str:
-    """A token signed with HMAC, and the issuer's public key for its secret."""
-    secret = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    head = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"rsa"}').decode().rstrip("=")
-    signed = f"{head}.{token().split('.')[1]}"
-    signature = hmac.digest(secret, signed.encode(), "sha256")
-    return f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
-
-
-def altered() -> str:
-    head, body, signature = token().split(".")
-    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
-    forged = base64.urlsafe_b64encode(json.dumps({**claims, "sub": "root"}).encode()).decode().rstrip("=")
-    return f"{head}.{forged}.{signature}"
 
 
 @pytest.mark.parametrize(
