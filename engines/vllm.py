@@ -27,6 +27,10 @@ CPU_DEFAULTS = {
 """What an engine on CPUs is told unless the environment says otherwise."""
 
 
+POOLING = frozenset({"embed", "score"})
+"""The tasks for which vLLM computes one result of a whole text."""
+
+
 class VllmEngine(Engine):
     """One ``AsyncLLM`` behind vLLM's app. ``engine_args`` are vLLM's own, with underscores for dashes."""
 
@@ -127,6 +131,8 @@ def _server_args(settings: EngineSettings, source: str) -> Namespace:
             raise EngineStartError(f"engine_args.{name}: vLLM has no such argument{hint}")
         setattr(args, name, value)
     args.model = source
+    if settings.task in POOLING:
+        args.runner = "pooling"
     args.served_model_name = [settings.model]
     args.enable_prompt_tokens_details = True
     args.disable_fastapi_docs = True

@@ -14,10 +14,9 @@ from gateway.envelope import Envelope
 from gateway.logs import configure_logs
 from gateway.routes.account import account_router
 from gateway.routes.admin.router import admin_router
-from gateway.routes.chat import Chat, chat_documented
+from gateway.routes.generating import generating_routes
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
-from gateway.routes.plain import PlainRoute
 from gateway.services import Services, open_services
 from gateway.settings import GatewaySettings
 
@@ -34,7 +33,7 @@ def create_app(services: Services) -> Api:
     """Return the front door."""
     app = Api(title="Raygate", version="0.1.0", docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False
-    app.router.routes.append(PlainRoute(Chat.path, Chat(services), chat_documented, tags=["chat"]))
+    app.router.routes.extend(generating_routes(services))
     app.include_router(models_router(services))
     app.include_router(health_router(services))
     app.include_router(account_router(services))

@@ -69,6 +69,9 @@ def _gateway(config: Config) -> dict[str, Any]:
 def _entry(model: ModelConfig) -> dict[str, Any]:
     """Return what the gateway is told of a model; where the weights lie, there lies the tokenizer."""
     entry: dict[str, Any] = {"name": model.name, "engine": model.engine}
+    entry |= model.model_dump(include={"task"}, exclude_defaults=True)
+    if context_length := model.engine_args.get("max_model_len"):
+        entry["context_length"] = context_length
     if model.source and model.engine in WITH_WEIGHTS:
         entry["source"] = model.source
     if model.price:
@@ -77,7 +80,7 @@ def _entry(model: ModelConfig) -> dict[str, Any]:
 
 
 def _model(model: ModelConfig, config: Config) -> dict[str, Any]:
-    args: dict[str, Any] = {"model": model.name}
+    args: dict[str, Any] = {"model": model.name, **model.model_dump(include={"task"}, exclude_defaults=True)}
     if model.source:
         args["source"] = model.source
     if model.engine_args:

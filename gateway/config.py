@@ -24,6 +24,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from auth.identity import Identity
+from engines.base import Task
 from gateway.settings import NAME_PATTERN, AliasEntry, Bounds, CacheSharing
 
 EMBEDDED = "embedded:"
@@ -127,6 +128,7 @@ class ModelConfig(_Section):
     Attributes:
         name: what clients put in ``model``.
         engine: the kind of engine.
+        task: what the model is for: to generate text, to embed it, to score pairs of texts, or to transcribe speech.
         source: where the weights come from: ``embedded:NAME``, a folder (relative to the file), or a hub id.
         engine_args: the engine's own settings, handed to it as they are.
         replicas: how many, and how much each takes on.
@@ -136,6 +138,7 @@ class ModelConfig(_Section):
 
     name: str = Field(pattern=NAME_PATTERN)
     engine: EngineKind
+    task: Task = "generate"
     source: str | None = Field(default=None, min_length=1)
     engine_args: dict[str, Any] = Field(default_factory=dict)
     replicas: Annotated[Replicas, _ALSO_A_NUMBER] = Replicas()

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from engines.base import Task
+from gateway.capabilities import tasks_of
 from gateway.config import EMBEDDED, WITH_WEIGHTS, Config, EchoArgs, ModelConfig, UpstreamArgs
 from gateway.config_file import ConfigError, Document, KeyPath, Mistake, read
 from gateway.config_words import choice, explained
@@ -63,6 +65,7 @@ def _across(document: Document) -> Iterator[Mistake]:
     for i, entry in entries:
         yield from _dangling(document, i, entry, models)
         yield from _engine_needs(document, i, entry)
+        yield from _task(document, i, entry)
     default, names = document.data.get("default_model"), [entry["name"] for _, entry in entries]
     if isinstance(default, str) and default not in names:
         yield document.mistake(("default_model",), f"no model is called {default!r}", choice(default, names))
@@ -105,6 +108,12 @@ def _engine_needs(document: Document, i: int, entry: dict[str, Any]) -> Iterator
             _ARGS[engine].model_validate(args)
         except ValidationError as error:
             yield from explained(document, error, _ARGS[engine], (*key, "engine_args"))
+
+
+def _task(document: Document, i: int, entry: dict[str, Any]) -> Iterator[Mistake]:
+    task, tasks = entry.get("task"), tasks_of(str(entry.get("engine")))
+    if task in get_args(Task) and tasks and task not in tasks:
+        yield document.mistake(("models", i, "task"), f"{entry['engine']} cannot {task}", choice(str(task), tasks))
 
 
 def _is_named(entry: Any) -> bool:

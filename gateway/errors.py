@@ -7,11 +7,12 @@ status   type                        code                         made by
 400      invalid_request_error       missing_required_parameter   :func:`missing_parameter`
 400      invalid_request_error       invalid_value                :func:`invalid_value`
 400      invalid_request_error       null                         :func:`body_too_slow`
-400      invalid_request_error       unsupported_parameter        the engines
+400      invalid_request_error       unsupported_parameter        :func:`unsupported_parameter`, the engines
 400      invalid_request_error       context_length_exceeded      :func:`from_engine`
 401      invalid_request_error       invalid_api_key, null        :func:`unauthenticated`
 403      invalid_request_error       permission_denied            :func:`permission_denied`
 404      invalid_request_error       model_not_found              :func:`model_not_found`
+404      invalid_request_error       endpoint_not_supported       :func:`endpoint_not_supported`
 404      invalid_request_error       not_found                    :func:`from_auth`
 404      invalid_request_error       null                         :func:`unknown_route`
 405      invalid_request_error       null                         :func:`method_not_allowed`
@@ -87,6 +88,11 @@ def invalid_value(param: str | None, message: str) -> ApiError:
     return ApiError(400, message, code="invalid_value", param=param)
 
 
+def unsupported_parameter(param: str, reason: str) -> ApiError:
+    """A field that the API knows and that cannot be honoured here."""
+    return ApiError(400, f"Unsupported parameter: '{param}'. {reason}", code="unsupported_parameter", param=param)
+
+
 def missing_parameter(param: str) -> ApiError:
     """A field is not there."""
     return ApiError(400, f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
@@ -113,6 +119,13 @@ def model_not_found() -> ApiError:
     """No such model, or none that this key may see."""
     message = "The model does not exist or you do not have access to it. GET /v1/models lists the models you can use."
     return ApiError(404, message, code="model_not_found", param="model")
+
+
+def endpoint_not_supported(path: str, served: Sequence[str]) -> ApiError:
+    """The model exists, but not for this; it is said before any engine is asked."""
+    instead = f"It serves {', '.join(served)}." if served else "It serves none at all."
+    message = f"The model does not serve {path}. {instead} GET /v1/models tells what each model serves."
+    return ApiError(404, message, code="endpoint_not_supported", param="model")
 
 
 def unknown_route(method: str) -> ApiError:

@@ -14,13 +14,20 @@ _OF_OPENAI = frozenset({"content", "refusal", "logprobs", "finish_reason", "serv
 
 
 def completion(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return a ``chat.completion`` with the fields that OpenAI's schema requires, and no nulls beside them."""
+    """Return a whole answer with the fields that OpenAI's schema requires, and no nulls beside them."""
     for choice in answer.get("choices", ()):
         if message := choice.get("message"):
             choice["message"] = {**_told(message), "annotations": message.get("annotations") or []}
     answer["choices"] = [_told(choice) for choice in answer.get("choices", ())]
     if answer.get("usage"):
         answer["usage"] = usage(answer["usage"])
+    return _told(answer)
+
+
+def pooled(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer that generated nothing; its usage counts the prompt, and nothing else."""
+    if counted := answer.get("usage"):
+        answer["usage"] = {name: counted.get(name, 0) for name in ("prompt_tokens", "total_tokens")}
     return _told(answer)
 
 

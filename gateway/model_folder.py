@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import orjson
+
 from gateway.config import EMBEDDED
+from gateway.settings import ModelEntry
 
 
 def folder_of(source: str, home: Path) -> Path | None:
@@ -19,6 +22,26 @@ def folder_of(source: str, home: Path) -> Path | None:
         local = Path(source).expanduser()
         folder = local if local.is_dir() else _downloaded(source)
     return folder if (folder / "tokenizer.json").is_file() else None
+
+
+def context_length(model: ModelEntry, home: Path) -> int | None:
+    """Return the tokens that a model's prompt and completion may have together, where it is known by now.
+
+    Args:
+        home: where converted models are kept.
+    """
+    folder = folder_of(model.source, home) if model.source else None
+    path = folder / "config.json" if folder else None
+    if model.context_length or path is None or not path.is_file():
+        return model.context_length
+    config = orjson.loads(path.read_bytes())
+    config = config.get("text_config") or config  # models of several modalities
+    length = next((config[name] for name in _LENGTHS if name in config), None)
+    return length if isinstance(length, int) else None
+
+
+_LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+"""What architectures call it in ``config.json``."""
 
 
 def _downloaded(hub_id: str) -> Path:

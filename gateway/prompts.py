@@ -2,15 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import orjson
 import structlog
 
-from gateway.call import Call
+from gateway.call import Call, Prompt
 from gateway.model_folder import folder_of
 from gateway.settings import ModelEntry
 from gateway.template import Overhead
@@ -43,9 +40,9 @@ class Tokenizer:
 
     def estimate(self, call: Call) -> int:
         """Return the prompt's tokens: exact for plain conversations, but for a few where a long text is cut."""
-        messages = call.payload.get("messages") or []
-        texts = _texts(call.payload, tools=self.overhead.tools)
-        return sum(map(self.count, texts)) + self.overhead.of(messages)
+        prompt = call.prompt
+        texts = (*prompt.texts, prompt.tools) if self.overhead.tools else prompt.texts
+        return sum(map(self.count, texts)) + prompt.tokens + _added(self.overhead, prompt)
 
 
 @dataclass
@@ -66,7 +63,7 @@ class Prompts:
         tokenizer = await self._tokenizer(model)
         if tokenizer is None:
             return rough(call)
-        if sum(map(len, _texts(call.payload))) <= ON_THE_LOOP:
+        if len(call.prompt.tools) + sum(map(len, call.prompt.texts)) <= ON_THE_LOOP:
             return tokenizer.estimate(call)
         return await asyncio.to_thread(tokenizer.estimate, call)
 
@@ -93,19 +90,11 @@ class Prompts:
 
 def rough(call: Call) -> int:
     """Return an estimate that costs nothing and needs no tokenizer."""
-    size = sum(len(text.encode()) for text in _texts(call.payload))
-    return -(-size // BYTES_PER_TOKEN) + Overhead().of(call.payload.get("messages") or [])
+    prompt = call.prompt
+    size = sum(len(text.encode()) for text in (*prompt.texts, prompt.tools))
+    return -(-size // BYTES_PER_TOKEN) + prompt.tokens + _added(Overhead(), prompt)
 
 
-def _texts(payload: dict[str, Any], *, tools: bool = True) -> Iterator[str]:
-    """Yield everything in the request that becomes part of the prompt."""
-    for message in payload.get("messages") or []:
-        content = message.get("content")
-        if isinstance(content, str):
-            yield content
-        elif isinstance(content, list):
-            yield from (part["text"] for part in content if isinstance(part.get("text"), str))
-        if calls := message.get("tool_calls"):
-            yield orjson.dumps(calls).decode()
-    if tools and payload.get("tools"):
-        yield orjson.dumps(payload["tools"]).decode()
+def _added(overhead: Overhead, prompt: Prompt) -> int:
+    """Return what the model's template adds; only conversations go through it."""
+    return overhead.of(prompt.messages) if prompt.messages else 0

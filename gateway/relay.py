@@ -1,28 +1,20 @@
-"""Bytes from an engine to a client: whole events only, and the usage at the end.
+"""Bytes from an engine to a client: whole events only.
 
-No chunk is parsed as JSON on its way. What the relay must notice (the end, an error, the usage) it finds by byte
+No chunk is parsed as JSON on its way. What a stream must notice (its end, an error, the usage) it finds by byte
 patterns that cannot occur inside a JSON string, where every quote is escaped.
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from auth.usage import Usage
-from gateway import errors, mend
+from gateway import errors
 from gateway.answer import EngineLost
 
-DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
-
-_USAGE_CHUNK = b'"choices":[]'
-_FINISHED = b'"finish_reason":"'
-_ERROR_EVENT = b'data: {"error"'
-_EMPTY_DELTA = b'"delta":{},'
-_FAILURES = (b'"finish_reason":"abort"', b'"finish_reason":"error"')
 
 Read = Callable[[], Awaitable[bytes]]
 Send = Callable[[bytes], Awaitable[None]]
@@ -38,33 +30,38 @@ def usage_of(answer: dict[str, Any]) -> Usage | None:
 
 
 @dataclass
-class Stream:
+class Stream(ABC):
     """One streamed answer on its way; what it has learned can be read at any moment.
 
     Attributes:
-        include_usage: whether the client asked for the usage chunk.
         usage: the engine's count, once it has arrived.
-        choices: how many completions the stream carries; each opens with an event that holds no token.
         events: events relayed so far.
         error: what went wrong after the status had left.
         finish_reason: of the last choice that finished.
+        done: whether the answer is complete: what follows is not relayed.
     """
 
-    include_usage: bool
-    choices: int = 1
-    usage: Usage | None = None
-    events: int = 0
-    error: errors.ApiError | None = None
-    finish_reason: str | None = None
-    _done: bool = field(default=False, repr=False)
+    usage: Usage | None = field(default=None, kw_only=True)
+    events: int = field(default=0, kw_only=True)
+    error: errors.ApiError | None = field(default=None, kw_only=True)
+    finish_reason: str | None = field(default=None, kw_only=True)
+    done: bool = field(default=False, kw_only=True)
 
     @property
+    @abstractmethod
     def tokens(self) -> int:
         """About how many completion tokens have been relayed, for streams that end before the engine's count."""
-        return max(0, self.events - self.choices)
+
+    @abstractmethod
+    def mended(self, whole: bytes) -> bytes:
+        """Return whole events as the client should see them, and note what they tell."""
+
+    @abstractmethod
+    def fail(self, error: errors.ApiError) -> bytes:
+        """Return the events that end the stream with ``error``."""
 
     async def relay(self, read: Read, send: Send, keep_alive_s: float) -> None:
-        """Send the engine's events as they arrive, up to and with ``[DONE]``.
+        """Send the engine's events as they arrive, up to and with the last.
 
         A stream that breaks off ends with an error event: clients take a plain end for success (WIRE.md C1).
 
@@ -76,61 +73,19 @@ class Stream:
         held = b""
         try:
             chunk = await _first(read, send, keep_alive_s)
-            while chunk and not self._done:
+            while chunk and not self.done:
                 held = held + chunk if held else chunk
                 end = held.rfind(b"\n\n") + 2
                 if end >= 2:
                     whole, held = (held, b"") if end == len(held) else (held[:end], held[end:])
-                    if events := self._mended(whole):
+                    if events := self.mended(whole):
                         await send(events)
-                if not self._done:
+                if not self.done:
                     chunk = await read()
         except EngineLost:
             pass
-        if not self._done:
-            await self._fail(errors.engine_lost(), send)
-
-    async def _fail(self, error: errors.ApiError, send: Send) -> None:
-        self.error = error
-        await send(error.event())
-
-    def _mended(self, whole: bytes) -> bytes:
-        self.events += whole.count(b"\n\n")
-        if _FINISHED in whole or _USAGE_CHUNK in whole or _ERROR_EVENT in whole:
-            whole = b"".join(map(self._mended_event, whole.split(b"\n\n")[:-1]))
-        elif whole.endswith(DONE):
-            self._done = True
-        return whole
-
-    def _mended_event(self, event: bytes) -> bytes:
-        """Return one event as the client should see it; empty when it should see none."""
-        if self._done:
-            return b""
-        if event == DONE[:-2]:
-            self._done = True
-        elif event.startswith(_ERROR_EVENT):
-            self._done = True
-            self.error = errors.from_engine(500, event.removeprefix(b"data: "))
-            return self.error.event()
-        elif _USAGE_CHUNK in event:
-            self.events -= 1
-            chunk = orjson.loads(event.removeprefix(b"data: "))
-            self.usage = usage_of(chunk)
-            return _event({**chunk, "usage": mend.usage(chunk["usage"])}) if self.include_usage else b""
-        elif _FINISHED in event:
-            if any(failure in event for failure in _FAILURES):
-                self._done = True
-                self.error = errors.engine_lost()
-                return self.error.event()
-            event = event.replace(b'"finish_reason":"repetition"', b'"finish_reason":"stop"')
-            self.finish_reason = event.split(_FINISHED, 1)[1].split(b'"', 1)[0].decode()
-            if _EMPTY_DELTA not in event:
-                return b"".join(map(_event, mend.ending(orjson.loads(event.removeprefix(b"data: ")))))
-        return event + b"\n\n"
-
-
-def _event(chunk: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(chunk) + b"\n\n"
+        if not self.done:
+            await send(self.fail(errors.engine_lost()))
 
 
 async def _first(read: Read, send: Send, keep_alive_s: float) -> bytes:

@@ -2,24 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 
 import orjson
-from starlette.types import Receive, Scope
 
 from auth.keys import Key, may_use
 from auth.rejection import Rejected
 from auth.usage import Usage
-from gateway import errors, mend
+from gateway import errors
 from gateway.answer import Answer, EngineLost
-from gateway.body import read_json
-from gateway.call import Call, Parse
+from gateway.call import Call
 from gateway.exchange import Response
-from gateway.identify import identify
 from gateway.isolation import SALTED
 from gateway.prompts import rough
-from gateway.relay import Stream
 from gateway.services import Services
 from gateway.settings import ModelEntry
 from gateway.settlement import Settlement
@@ -32,33 +28,34 @@ _EVENT_STREAM = [
 ]
 
 
-async def generate(services: Services, parse: Parse, scope: Scope, receive: Receive, response: Response) -> None:
-    """Answer one generating request.
+Read = Callable[[], Awaitable[Call]]
+"""Reads and parses the request; raises a 4xx, or ``ClientGone``."""
 
-    Args:
-        parse: turns the endpoint's JSON into a :class:`Call`, or raises a 400.
+
+async def answer(services: Services, key: Key, read: Read, response: Response) -> None:
+    """Answer one request to a model, for ``key``, which is identified already.
 
     Raises:
         ApiError: whatever the client is to be told.
+        ClientGone: nobody waits for an answer any more.
     """
     bounds = services.settings.bounds
-    key = identify(services, scope)
     async with Settlement.of(services.access, services.metrics, key, response) as settlement:
-        call = parse(await read_json(scope, receive, bounds), bounds)
+        call = await read()
         asked = services.models.asked_for(call.model)
-        candidates = services.models.candidates(asked, partial(may_use, key))
         settlement.identified(asked, call)
+        candidates = services.models.candidates(asked, partial(may_use, key), call.path)
         async with (
             _admitted(services, key, call, candidates[0], settlement),
             _deadline(bounds.request_timeout_s),
             contextlib.AsyncExitStack() as stack,
         ):
             async with while_valid(services.access, key):
-                answer = await _first_answer(stack, services, candidates, call, settlement)
+                answered = await _first_answer(stack, services, candidates, call, settlement)
             if call.stream:
-                await _relay_stream(answer, call, settlement, services.settings.keep_alive_s)
+                await _relay_stream(answered, call, settlement, services.settings.keep_alive_s)
             else:
-                await _relay_whole(answer, settlement)
+                await _relay_whole(answered, call, settlement)
 
 
 @contextlib.asynccontextmanager
@@ -66,7 +63,7 @@ async def _admitted(
     services: Services, key: Key, call: Call, model: ModelEntry, settlement: Settlement
 ) -> AsyncGenerator[None, None]:
     """Reserve what the request may use at most, and charge what it did use; 429 when a limit has no room for it."""
-    bound = call.max_tokens or services.settings.bounds.assumed_completion_tokens
+    bound = services.settings.bounds.assumed_completion_tokens if call.max_tokens is None else call.max_tokens
     estimate = Usage(await _prompt_tokens(services, key, call, model), bound * call.choices)
     reservation = services.access.reserve(key, model=model.name, estimate=estimate, price=model.price)
     try:
@@ -125,14 +122,14 @@ async def _ask(
 
 
 def _cache_salt(services: Services, model: ModelEntry, call: Call, project: str) -> str | None:
-    if model.engine not in SALTED:
+    if model.engine not in SALTED or not call.form.salted:
         return None
     return services.isolation.salt(project, call.payload.get("cache_salt"))
 
 
 async def _relay_stream(answer: Answer, call: Call, settlement: Settlement, keep_alive_s: float) -> None:
     response = settlement.response
-    stream = settlement.stream = Stream(call.include_usage, call.choices)
+    stream = settlement.stream = call.form.stream(call)
 
     async def send(events: bytes) -> None:
         if stream.events:
@@ -144,10 +141,10 @@ async def _relay_stream(answer: Answer, call: Call, settlement: Settlement, keep
     await response.end()
 
 
-async def _relay_whole(answer: Answer, settlement: Settlement) -> None:
-    completion = orjson.loads(await _whole(answer))
-    settlement.completed(completion)
-    await settlement.response.json(answer.status, orjson.dumps(mend.completion(completion)))
+async def _relay_whole(answer: Answer, call: Call, settlement: Settlement) -> None:
+    whole = call.form.whole(orjson.loads(await _whole(answer)))
+    settlement.completed(whole)
+    await settlement.response.json(answer.status, orjson.dumps(whole.body))
 
 
 async def _whole(answer: Answer) -> bytes:

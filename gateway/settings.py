@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from auth.identity import Identity
 from auth.usage import FREE, Price
-from engines.base import default_home
+from engines.base import Task, default_home
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 """What a model may be called: a name that survives URLs, logs and metrics as it is."""
@@ -34,14 +34,18 @@ class ModelEntry(_Frozen):
     Attributes:
         name: what clients put in ``model``.
         engine: the kind of engine, for metrics and the ledger.
+        task: what the model is for; with the engine it decides which endpoints the model serves.
         owned_by: shown in ``/v1/models``.
+        context_length: tokens of prompt and completion together, where the operator has bounded them.
         source: where the weights and so the tokenizer come from; see :class:`engines.base.EngineSettings`.
         price: money per million tokens, for budgets and the ledger.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
     engine: str
+    task: Task = "generate"
     owned_by: str = "raygate"
+    context_length: int | None = None
     source: str | None = None
     price: Price = FREE
 
@@ -82,6 +86,7 @@ class Bounds(_Frozen):
     max_json_depth: int = Field(default=64, ge=4, le=512)
     max_messages: int = Field(default=2048, ge=1)
     max_choices: int = Field(default=128, ge=1)
+    max_inputs: int = Field(default=2048, ge=1)
     max_stop_bytes: int = Field(default=1024, ge=1)
     max_tools: int = Field(default=128, ge=1)
     max_schema_bytes: int = Field(default=64 * 2**10, ge=256)

@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from auth.access import Access
 from auth.keys import Key
 from auth.ledger_row import LedgerRow
 from auth.reservation import Reservation
 from auth.usage import NOTHING, Usage
-from gateway.call import Call
+from gateway.call import Call, Whole
 from gateway.errors import ApiError
 from gateway.exchange import Response
 from gateway.metrics import Metrics
-from gateway.relay import Stream, usage_of
+from gateway.relay import Stream
 from gateway.settings import ModelEntry
 
 CLIENT_GONE = 499
@@ -68,12 +68,11 @@ class Settlement:
         """Note that an engine has taken the request."""
         self.model, self.replica, self.queued_s = model, replica, self.response.exchange.elapsed_s()
 
-    def completed(self, answer: dict[str, Any]) -> None:
+    def completed(self, answer: Whole) -> None:
         """Note an answer that came whole."""
-        self.usage = usage_of(answer)
+        self.usage = answer.usage
         self.first_token_s = self.response.exchange.elapsed_s()
-        choices = answer.get("choices") or [{}]
-        self.row = replace(self.row, finish_reason=choices[-1].get("finish_reason"))
+        self.row = replace(self.row, finish_reason=answer.finish_reason)
 
     def progressed(self, stream: Stream) -> None:
         """Note how far a stream has come, for whoever recovers the journal if this process is killed."""

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.call import Call
+from gateway.endpoints.chat import parse_chat
 from gateway.prompts import Prompts
-from gateway.settings import ModelEntry
+from gateway.settings import Bounds, ModelEntry
 from tests.e2e.running import Raygate
 
 SYSTEM = {"role": "system", "content": "You answer in one word."}
@@ -27,6 +27,6 @@ def test_the_estimate_is_what_the_engine_counts(
 ) -> None:
     body = {"model": model, "messages": messages, "max_tokens": 1}
     counted = http.post("/v1/chat/completions", json=body).json()["usage"]["prompt_tokens"]
-    call = Call("/v1/chat/completions", model, False, False, 1, 1, None, None, body)
+    call = parse_chat(body, Bounds())
     entry = ModelEntry(name=model, engine="vllm", source="embedded:smollm2")
     assert asyncio.run(Prompts(quickstart.home).estimate(entry, call)) == counted

@@ -2,6 +2,7 @@ import orjson
 import pytest
 
 from gateway.call import Call
+from gateway.endpoints.chat import ChatForm
 from gateway.isolation import Isolation
 
 ISOLATION = Isolation.of("secret", {"team": ["proj_a", "proj_b"]})
@@ -37,7 +38,7 @@ def test_a_salt_of_another_project_is_not_taken_as_it_is() -> None:
 
 def body(**fields: object) -> dict[str, object]:
     payload = {"messages": [], **fields}
-    call = Call("/v1/chat/completions", None, False, False, None, 1, None, None, payload)
+    call = Call("/v1/chat/completions", ChatForm(), None, payload)
     return dict(orjson.loads(call.body_for("m", ISOLATION.salt("proj_c", payload.get("cache_salt")))))
 
 
@@ -47,5 +48,5 @@ def test_the_engine_is_sent_the_derived_salt_alone() -> None:
 
 
 def test_an_engine_without_a_prefix_cache_gets_the_body_as_it_came() -> None:
-    call = Call("/v1/chat/completions", None, False, False, None, 1, None, None, {"messages": []})
+    call = Call("/v1/chat/completions", ChatForm(), None, {"messages": []})
     assert orjson.loads(call.body_for("m")) == {"messages": [], "model": "m"}

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.errors import ApiError
 from gateway.models import ModelTable
+from gateway.paths import CHAT
 from gateway.settings import AliasEntry, GatewaySettings, ModelEntry, WeightedModel
 
 A, B, C = (ModelEntry(name=name, engine="echo") for name in ("a", "b", "c"))
@@ -20,23 +21,23 @@ def anything(_: str) -> bool:
 
 
 def test_a_model_resolves_to_itself() -> None:
-    assert TABLE.candidates("b", anything) == [B]
+    assert TABLE.candidates("b", anything, CHAT) == [B]
 
 
 def test_an_alias_draws_by_weight() -> None:
-    drawn = Counter(TABLE.candidates("canary", anything)[0].name for _ in range(2000))
+    drawn = Counter(TABLE.candidates("canary", anything, CHAT)[0].name for _ in range(2000))
     assert 1700 < drawn["a"] < 1900
 
 
 def test_fallbacks_follow_the_drawn_model_once_each() -> None:
-    names = {tuple(model.name for model in TABLE.candidates("canary", anything)) for _ in range(200)}
+    names = {tuple(model.name for model in TABLE.candidates("canary", anything, CHAT)) for _ in range(200)}
     assert names == {("a", "c"), ("b", "c", "a")}
 
 
 @pytest.mark.parametrize("name", ["nope", "secret"])
 def test_unknown_and_forbidden_models_look_the_same(name: str) -> None:
     with pytest.raises(ApiError) as refused:
-        TABLE.candidates(name, lambda asked: asked != "secret")
+        TABLE.candidates(name, lambda asked: asked != "secret", CHAT)
     assert (refused.value.status, refused.value.code) == (404, "model_not_found")
 
 

@@ -7,9 +7,10 @@ import pytest
 from jinja2 import Template
 
 from gateway.call import Call
+from gateway.endpoints.chat import parse_chat
 from gateway.model_folder import folder_of
 from gateway.prompts import ON_THE_LOOP, Prompts, rough
-from gateway.settings import ModelEntry
+from gateway.settings import Bounds, ModelEntry
 from tests.unit.gateway.test_byte_pairs import TRAINED
 
 TOKENIZER = TRAINED["GPT-2"]
@@ -48,7 +49,7 @@ def save(tmp_path: Path) -> Save:
 
 def call(*messages: dict[str, Any], **fields: Any) -> Call:
     payload = {"messages": list(messages), **fields}
-    return Call("/v1/chat/completions", None, False, False, None, 1, None, None, payload)
+    return parse_chat(payload, Bounds())
 
 
 async def estimate(home: Path, asked: Call) -> int:

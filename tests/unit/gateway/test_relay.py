@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.answer import EngineLost
-from gateway.relay import DONE, KEEP_ALIVE, Stream, Usage
+from gateway.choices import DONE, ChatStream
+from gateway.relay import KEEP_ALIVE, Stream, Usage
 
 
 def event(**choice: object) -> bytes:
@@ -55,13 +56,13 @@ async def relayed(stream: Stream, chunks: list[bytes], then: Exception | None = 
 def test_only_whole_events_leave_wherever_the_network_cuts(cuts: list[int]) -> None:
     places = [0, *sorted(cuts), len(WHOLE)]
     chunks = [WHOLE[a:b] for a, b in itertools.pairwise(places) if a != b]
-    sent = asyncio.run(relayed(Stream(include_usage=True), chunks))
+    sent = asyncio.run(relayed(ChatStream(include_usage=True), chunks))
     assert b"".join(sent) == WHOLE
     assert all(part.endswith(b"\n\n") for part in sent)
 
 
 async def test_the_usage_chunk_is_read_and_kept_from_a_client_that_did_not_ask() -> None:
-    stream = Stream(include_usage=False)
+    stream = ChatStream(include_usage=False)
     sent = await relayed(stream, [WHOLE])
     assert b"".join(sent) == ROLE + WORD + WORD + STOP + DONE
     assert stream.usage == Usage(prompt_tokens=3, completion_tokens=2)
@@ -69,7 +70,7 @@ async def test_the_usage_chunk_is_read_and_kept_from_a_client_that_did_not_ask()
 
 
 async def test_a_stream_that_breaks_off_ends_with_an_error_event() -> None:
-    stream = Stream(include_usage=False)
+    stream = ChatStream(include_usage=False)
     sent = await relayed(stream, [ROLE + WORD], then=EngineLost())
     assert sent[-1].startswith(b'data: {"error":{')
     assert sent[-1].endswith(DONE)
@@ -77,14 +78,14 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event() -> None:
 
 
 async def test_a_stream_that_ends_without_done_is_no_success() -> None:
-    stream = Stream(include_usage=False)
+    stream = ChatStream(include_usage=False)
     sent = await relayed(stream, [ROLE + WORD + STOP])
     assert b'"error"' in sent[-1]
     assert stream.error is not None
 
 
 async def test_an_engines_own_error_event_is_mended_into_the_contract() -> None:
-    stream = Stream(include_usage=False)
+    stream = ChatStream(include_usage=False)
     error = (
         b'data: {"error": {"message": "EngineDeadError: see stack", "type": "InternalServerError", "code": 500}}\n\n'
     )
@@ -96,7 +97,7 @@ async def test_an_engines_own_error_event_is_mended_into_the_contract() -> None:
 
 
 async def test_an_aborted_choice_is_an_error_and_not_a_finish_reason() -> None:
-    stream = Stream(include_usage=False)
+    stream = ChatStream(include_usage=False)
     sent = await relayed(stream, [ROLE, event(index=0, delta={}, finish_reason="abort"), DONE])
     assert b"abort" not in b"".join(sent)
     assert b'"error"' in sent[-1]
@@ -104,7 +105,7 @@ async def test_an_aborted_choice_is_an_error_and_not_a_finish_reason() -> None:
 
 async def test_repetition_leaves_as_stop() -> None:
     sent = await relayed(
-        Stream(include_usage=False), [ROLE, event(index=0, delta={}, finish_reason="repetition"), DONE]
+        ChatStream(include_usage=False), [ROLE, event(index=0, delta={}, finish_reason="repetition"), DONE]
     )
     assert b'"finish_reason":"stop"' in b"".join(sent)
 
@@ -113,7 +114,7 @@ async def test_text_that_looks_like_the_protocol_passes_untouched() -> None:
     tricky = event(
         index=0, delta={"content": '"choices":[] "finish_reason":"abort" data: {"error" [DONE]'}, finish_reason=None
     )
-    sent = await relayed(Stream(include_usage=False), [tricky + STOP + DONE])
+    sent = await relayed(ChatStream(include_usage=False), [tricky + STOP + DONE])
     assert b"".join(sent) == tricky + STOP + DONE
 
 
@@ -129,7 +130,7 @@ async def test_a_silent_engine_is_bridged_by_comments() -> None:
         sent.append(events)
         company.set()
 
-    await Stream(include_usage=False).relay(read, send, keep_alive_s=0.01)
+    await ChatStream(include_usage=False).relay(read, send, keep_alive_s=0.01)
     assert sent[0] == KEEP_ALIVE
     assert sent[-1] == STOP + DONE
 
@@ -142,13 +143,13 @@ async def test_nothing_is_read_after_done() -> None:
     async def send(_: bytes) -> None: ...
 
     chunks: list[bytes] = []
-    await Stream(include_usage=False).relay(read, send, keep_alive_s=0)
+    await ChatStream(include_usage=False).relay(read, send, keep_alive_s=0)
     assert len(chunks) == 1
 
 
 async def test_a_last_delta_and_the_reason_to_finish_leave_apart() -> None:
     last = event(index=0, delta={"content": "."}, finish_reason="stop")
-    sent = await relayed(Stream(include_usage=False), [ROLE + last + DONE])
+    sent = await relayed(ChatStream(include_usage=False), [ROLE + last + DONE])
     *_, delta, finish, done, _ = b"".join(sent).split(b"\n\n")
     assert orjson.loads(delta[6:])["choices"] == [{"index": 0, "delta": {"content": "."}, "finish_reason": None}]
     assert orjson.loads(finish[6:])["choices"][0] == {

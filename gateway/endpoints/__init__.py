@@ -1,0 +1,1 @@
+"""What can be asked of a model: one file an endpoint family, with its body, its bounds and the form of its answers."""

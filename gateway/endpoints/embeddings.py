@@ -1,0 +1,45 @@
+"""``POST /v1/embeddings``: fields as in OpenAI's API reference."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from gateway import errors, paths
+from gateway.call import Call
+from gateway.endpoints.completions import Texts, Tokens, prompts_of
+from gateway.endpoints.fields import Model, Strict, checked
+from gateway.endpoints.pooled import POOLED
+from gateway.settings import Bounds
+
+
+class EmbeddingBody(Strict):
+    """The fields that Raygate itself checks."""
+
+    model: Model | None = None
+    input: str | Texts | Tokens | Annotated[list[Tokens], Field(min_length=1)]
+    encoding_format: Literal["float", "base64"] | None = None
+    dimensions: int | None = Field(default=None, ge=1, le=65536)
+    user: str | None = Field(default=None, max_length=512)
+
+
+def parse_embedding(payload: dict[str, Any], bounds: Bounds) -> Call:
+    """Return the call that an embedding request is.
+
+    Raises:
+        ApiError: 400, naming the field as a dotted path.
+    """
+    body = checked(EmbeddingBody, payload)
+    inputs, prompt = prompts_of(body.input)
+    if inputs > bounds.max_inputs:
+        raise errors.invalid_value("input", f"'input' has more than {bounds.max_inputs} entries.")
+    if "" in prompt.texts:
+        raise errors.invalid_value("input", "'input' must not be, or hold, an empty string.")
+    return Call(
+        path=paths.EMBEDDINGS,
+        form=POOLED,
+        model=body.model,
+        payload=payload,
+        prompt=prompt,
+        max_tokens=0,
+        user=body.user,
+    )

@@ -1,0 +1,58 @@
+"""``POST /tokenize`` and ``POST /detokenize``, in vLLM's form: a model's own tokenizer, for who has its key."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from gateway import errors, paths
+from gateway.call import Call
+from gateway.endpoints.completions import Token
+from gateway.endpoints.fields import Model, Strict, checked
+from gateway.endpoints.pooled import UNCOUNTED
+from gateway.settings import Bounds
+
+_REFUSED = ("chat_template", "chat_template_kwargs", "media_io_kwargs", "mm_processor_kwargs")
+"""Programs and loaders' settings are the operator's to choose."""
+
+
+class TokenizeBody(Strict):
+    """A text or a conversation."""
+
+    model: Model | None = None
+    prompt: str | None = None
+    messages: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = None
+
+
+class DetokenizeBody(Strict):
+    """Token ids."""
+
+    model: Model | None = None
+    tokens: list[Token]
+
+
+def parse_tokenize(payload: dict[str, Any], bounds: Bounds) -> Call:
+    """Return the call that a tokenize request is.
+
+    Raises:
+        ApiError: 400, naming the field as a dotted path.
+    """
+    body = checked(TokenizeBody, payload)
+    if (body.prompt is None) == (body.messages is None):
+        raise errors.invalid_value("prompt", "Give either 'prompt' or 'messages'.")
+    if body.messages and len(body.messages) > bounds.max_messages:
+        raise errors.invalid_value("messages", f"'messages' has more than {bounds.max_messages} entries.")
+    for name in _REFUSED:
+        if payload.get(name) is not None:
+            raise errors.unsupported_parameter(name, "The operator chooses it.")
+    return Call(path=paths.TOKENIZE, form=UNCOUNTED, model=body.model, payload=payload, max_tokens=0)
+
+
+def parse_detokenize(payload: dict[str, Any], bounds: Bounds) -> Call:
+    """Return the call that a detokenize request is.
+
+    Raises:
+        ApiError: 400, naming the field as a dotted path.
+    """
+    del bounds  # the body's own is enough
+    body = checked(DetokenizeBody, payload)
+    return Call(path=paths.DETOKENIZE, form=UNCOUNTED, model=body.model, payload=payload, max_tokens=0)

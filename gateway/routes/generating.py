@@ -1,0 +1,91 @@
+"""The routes that models answer: one table of endpoints, one way through all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
+
+from gateway import paths
+from gateway.body import read_json
+from gateway.call import Call
+from gateway.endpoints import chat, completions, embeddings, scoring, tokens
+from gateway.exchange import Response
+from gateway.identify import identify
+from gateway.request import answer
+from gateway.routes.plain import PlainRoute
+from gateway.services import Services
+from gateway.settings import Bounds
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A path that models answer.
+
+    Attributes:
+        parse: turns the JSON into a :class:`Call`, or raises a 400.
+        body: describes the JSON in the OpenAPI schema.
+        summary: what it does, in the schema.
+        tag: its family there.
+    """
+
+    path: str
+    parse: Callable[[dict[str, Any], Bounds], Call]
+    body: type[BaseModel]
+    summary: str
+    tag: str
+
+
+ENDPOINTS = (
+    Endpoint(paths.CHAT, chat.parse_chat, chat.ChatBody, "Answer a conversation, whole or as a stream", "chat"),
+    Endpoint(
+        paths.COMPLETIONS,
+        completions.parse_completion,
+        completions.CompletionBody,
+        "Complete a text, whole or as a stream",
+        "completions",
+    ),
+    Endpoint(paths.EMBEDDINGS, embeddings.parse_embedding, embeddings.EmbeddingBody, "Embed texts", "embeddings"),
+    Endpoint(paths.RERANK, scoring.parse_rerank, scoring.RerankBody, "Order documents by a query", "scoring"),
+    Endpoint(paths.SCORE, scoring.parse_score, scoring.ScoreBody, "Score pairs of texts", "scoring"),
+    Endpoint(paths.TOKENIZE, tokens.parse_tokenize, tokens.TokenizeBody, "Turn text into token ids", "tokens"),
+    Endpoint(paths.DETOKENIZE, tokens.parse_detokenize, tokens.DetokenizeBody, "Turn token ids into text", "tokens"),
+)
+
+
+def generating_routes(services: Services) -> list[APIRoute]:
+    """Return the routes of all endpoints."""
+    return [_route(services, endpoint) for endpoint in ENDPOINTS]
+
+
+def _route(services: Services, endpoint: Endpoint) -> APIRoute:
+    def documented(body: Any) -> dict[str, Any]:
+        raise NotImplementedError("describes the route; the plain endpoint answers it")
+
+    documented.__annotations__["body"] = endpoint.body
+    documented.__name__ = endpoint.parse.__name__.removeprefix("parse_")
+    return PlainRoute(
+        endpoint.path, _Answer(services, endpoint), documented, tags=[endpoint.tag], summary=endpoint.summary
+    )
+
+
+class _Answer:
+    """The plain ASGI endpoint."""
+
+    def __init__(self, services: Services, endpoint: Endpoint) -> None:
+        self._services = services
+        self._parse = endpoint.parse
+        self.path = endpoint.path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        del send  # the envelope's own is richer
+        key = identify(self._services, scope)
+        await answer(self._services, key, partial(self._read, scope, receive), Response.of(scope))
+
+    async def _read(self, scope: Scope, receive: Receive) -> Call:
+        bounds = self._services.settings.bounds
+        return self._parse(await read_json(scope, receive, bounds), bounds)
