@@ -5,7 +5,7 @@ A request's life with it::
     key = access.identify(request.headers.get("authorization"))   # Unauthenticated
     if not may_use(key, model): ...                                     # 404 model_not_found
     row = LedgerRow(request_id, key.id, key.project, model_asked=model, prompt_tokens=estimate.prompt_tokens)
-    access.ledger.begin(row)
+    access.ledger.begin(row, price)
     try:
         async with access.reserve(key, model=model, estimate=estimate, price=price) as reservation:   # Rejected
             ...                                                         # relay; now and then:

@@ -19,8 +19,10 @@ from typing import Self
 
 from auth.ledger_row import LedgerRow
 from auth.ledger_write import Batch, write
+from auth.open_request import OpenRequest
 from auth.reaper import Reaper
 from auth.store import Store
+from auth.usage import FREE, Price
 
 FLUSH_S = 0.25
 JOURNAL_S = 0.5
@@ -34,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Open:
-    row: LedgerRow
+    request: OpenRequest
     completion_tokens: int = 0
     journaled_tokens: int | None = None
 
@@ -78,9 +80,12 @@ class Ledger:
         """How many rows wait to be written."""
         return len(self._rows)
 
-    def begin(self, row: LedgerRow) -> None:
-        """Note that a request is open; the row says what will be charged if the replica dies at once."""
-        self._open[row.id] = _Open(row)
+    def begin(self, row: LedgerRow, price: Price = FREE) -> None:
+        """Note that a request is open, or that more is known of one that is.
+
+        If the replica dies, its tokens cost ``price``: that of the model which answers, or may.
+        """
+        self._open[row.id] = _Open(OpenRequest(row, price))
 
     def progress(self, row_id: str, completion_tokens: int) -> None:
         """Note how many completion tokens an open request has had in all."""
@@ -162,6 +167,6 @@ class Ledger:
 
 
 def _batch(gateway: str, rows: list[LedgerRow], told: list[tuple[_Open, int]]) -> Batch:
-    opened = [(entry.row, tokens) for entry, tokens in told if entry.journaled_tokens is None]
-    progressed = {entry.row.id: tokens for entry, tokens in told if entry.journaled_tokens is not None}
+    opened = [(entry.request, tokens) for entry, tokens in told if entry.journaled_tokens is None]
+    progressed = {entry.request.row.id: tokens for entry, tokens in told if entry.journaled_tokens is not None}
     return Batch(gateway, rows, opened, progressed)

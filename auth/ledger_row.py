@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import Any, Self
+from typing import Any
 
 import orjson
 
@@ -83,17 +83,6 @@ class LedgerRow:
         columns["user"] = None if self.user is None else _text(self.user, MAX_USER_LENGTH)
         columns["metadata"] = None if self.metadata is None else _bounded_json(self.metadata)
         return columns
-
-    def dump(self) -> str:
-        """Return the row as JSON, for the journal."""
-        return orjson.dumps(self.columns()).decode()
-
-    @classmethod
-    def load(cls, text: str) -> Self:
-        """Read ``dump``'s JSON."""
-        fields = orjson.loads(text)
-        metadata = fields.pop("metadata")
-        return cls(**fields, metadata=None if metadata is None else orjson.loads(metadata))
 
 
 _FIELDS = tuple(field.name for field in fields(LedgerRow))

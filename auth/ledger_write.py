@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.ledger_row import LOST, LedgerRow
 from auth.ledger_tables import GatewayRow, InflightRow, RequestRow, UsageHourRow
+from auth.open_request import OpenRequest
 from auth.store import Store
 from auth.tables import Base
 
@@ -27,13 +28,13 @@ class Batch:
     Attributes:
         gateway: the replica.
         rows: requests that are over.
-        opened: requests that are open and not in the journal yet, with their tokens so far.
+        opened: requests that are open and not in the journal yet, or not as they stand, with their tokens so far.
         progressed: tokens so far of those in the journal that have some more, by id.
     """
 
     gateway: str
     rows: Sequence[LedgerRow]
-    opened: Sequence[tuple[LedgerRow, int]]
+    opened: Sequence[tuple[OpenRequest, int]]
     progressed: dict[str, int]
 
 
@@ -62,8 +63,8 @@ async def _write(connection: AsyncConnection, batch: Batch, rows: Sequence[Ledge
         await connection.execute(delete(InflightRow).where(InflightRow.id.in_(ids[start : start + _CHUNK])))
     if batch.opened:
         opened = [
-            {"id": row.id, "gateway": batch.gateway, "row": row.dump(), "completion_tokens": tokens}
-            for row, tokens in batch.opened
+            {"id": request.row.id, "gateway": batch.gateway, "row": request.dump(), "completion_tokens": tokens}
+            for request, tokens in batch.opened
         ]
         await connection.execute(_journal(connection), opened)
     if batch.progressed:
@@ -108,7 +109,9 @@ def _beat(connection: AsyncConnection) -> Insert:
 
 
 def _journal(connection: AsyncConnection) -> Insert:
-    return _insertion(connection, InflightRow).on_conflict_do_nothing()
+    insertion = _insertion(connection, InflightRow)
+    newer = {name: insertion.excluded[name] for name in ("row", "completion_tokens")}
+    return insertion.on_conflict_do_update(index_elements=["id"], set_=newer)
 
 
 def _add_up(connection: AsyncConnection) -> Insert:

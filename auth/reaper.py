@@ -1,13 +1,12 @@
 """Finds gateway replicas that have died, and records what they had open as ``lost``."""
 
 import time
-from dataclasses import replace
 
 from sqlalchemy import delete, select
 
-from auth.ledger_row import LOST, LedgerRow
 from auth.ledger_tables import GatewayRow, InflightRow
 from auth.ledger_write import insert_rows
+from auth.open_request import OpenRequest
 from auth.store import Store
 
 SILENT_FOR_S = 10.0
@@ -57,9 +56,5 @@ class Reaper:
                 return
             columns = (InflightRow.row, InflightRow.completion_tokens)
             journal = await connection.execute(select(*columns).where(InflightRow.gateway == gateway))
-            await insert_rows(connection, [_lost(text, tokens) for text, tokens in journal])
+            await insert_rows(connection, [OpenRequest.load(text).lost(tokens) for text, tokens in journal])
             await connection.execute(delete(InflightRow).where(InflightRow.gateway == gateway))
-
-
-def _lost(text: str, completion_tokens: int) -> LedgerRow:
-    return replace(LedgerRow.load(text), completion_tokens=completion_tokens, status=0, error_code=LOST)

@@ -14,6 +14,7 @@ from auth.ledger_tables import InflightRow, RequestRow
 from auth.ledger_write import Batch, write
 from auth.reaper import Reaper
 from auth.store import Store, sqlite_url
+from auth.usage import Price
 from auth.usage_report import UsageSum, usage
 from tests.unit.auth.test_snapshot import eventually
 
@@ -32,6 +33,20 @@ async def rows_in(store: Store) -> list[RequestRow]:
 
 async def total(store: Store) -> UsageSum:
     return (await usage(store, since=NOW - 86_400, until=NOW + 86_400)).sums[0]
+
+
+async def journal(ledger: Ledger) -> None:
+    """Let the journal be written now, though it may not be due."""
+    ledger._journaled_at = 0
+    await ledger.flush()
+
+
+async def reap(store: Store) -> None:
+    """Let another replica find that those who write no more are dead."""
+    reaper = Reaper(store, "living", silent_for_s=0.05)
+    await reaper.look()
+    await asyncio.sleep(0.1)
+    await reaper.look()
 
 
 @pytest.fixture
@@ -91,19 +106,45 @@ async def test_what_a_dead_replica_had_open_is_recorded_as_lost(store: Store) ->
     dying = Ledger(store, "dying")
     row = a_row(prompt_tokens=7, status=0)
     dying.begin(row)
-    await dying.flush()
+    await journal(dying)
     dying.progress(row.id, 3)
-    dying._journaled_at = 0
-    await dying.flush()
+    await journal(dying)
 
-    reaper = Reaper(store, "living", silent_for_s=0.05)
-    await reaper.look()
-    await asyncio.sleep(0.1)
-    await reaper.look()
+    await reap(store)
 
     (stored,) = await rows_in(store)
     assert (stored.id, stored.error_code, stored.prompt_tokens, stored.completion_tokens) == (row.id, "lost", 7, 3)
     assert (await total(store)).errors == 1
+
+
+async def test_a_lost_request_costs_what_its_tokens_cost_by_the_price_of_its_time(store: Store) -> None:
+    dying = Ledger(store, "dying")
+    row, price = a_row(prompt_tokens=2_000_000, status=0, metadata={"trace": "abc"}), Price(prompt=1, completion=10)
+    dying.begin(row, price)
+    await journal(dying)
+    dying.progress(row.id, 300_000)
+    await journal(dying)
+
+    await reap(store)
+
+    assert [stored.cost for stored in await rows_in(store)] == [2 + 3]
+    assert await total(store) == UsageSum({}, 1, 1, 2_000_000, 0, 300_000, 2 + 3)
+
+
+async def test_a_lost_request_belongs_to_the_model_that_answered_it_and_costs_its_price(store: Store) -> None:
+    dying = Ledger(store, "dying")
+    row = a_row(prompt_tokens=1_000_000, model="", status=0)
+    dying.begin(row, Price(prompt=1))
+    await journal(dying)
+    dying.begin(replace(row, model="fallback", replica="r2"), Price(prompt=3))
+    await journal(dying)
+
+    await reap(store)
+
+    (stored,) = await rows_in(store)
+    assert (stored.model, stored.replica, stored.cost) == ("fallback", "r2", 3)
+    (hours,) = (await usage(store, since=NOW - 86_400, until=NOW + 86_400, group_by=["model"])).sums
+    assert (hours.group, hours.cost) == ({"model": "fallback"}, 3)
 
 
 async def test_a_replica_whose_heart_beats_is_left_alone(store: Store, ledger: Ledger) -> None:
@@ -133,10 +174,7 @@ async def test_the_truth_replaces_a_row_that_was_taken_for_lost(store: Store) ->
     row = a_row(prompt_tokens=7, status=0)
     slow.begin(row)
     await slow.flush()
-    reaper = Reaper(store, "living", silent_for_s=0.05)
-    await reaper.look()
-    await asyncio.sleep(0.1)
-    await reaper.look()
+    await reap(store)
 
     slow.record(replace(row, status=200, completion_tokens=9))
     await slow.flush()
