@@ -13,7 +13,9 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle
 
-from engines.echo import ChatRequest, EchoArgs, Reply
+from engines.echo.args import EchoArgs
+from engines.echo.reply import ChatReply
+from engines.echo.request import ChatRequest
 
 MAX_ONGOING_REQUESTS = 10_000
 
@@ -23,10 +25,10 @@ class Engine:
     """Makes the same answers as ``engines.echo``."""
 
     async def whole(self, chat: ChatRequest) -> bytes:
-        return Reply(chat, "echo", EchoArgs()).whole()
+        return ChatReply(chat, "echo", EchoArgs()).whole()
 
     async def events(self, chat: ChatRequest) -> AsyncIterator[bytes]:
-        async for event in Reply(chat, "echo", EchoArgs()).events():
+        async for event in ChatReply(chat, "echo", EchoArgs()).events():
             yield event
 
 

@@ -1,4 +1,4 @@
-"""Who is asking: from the Authorization header to a key."""
+"""Who is asking: from the ``Authorization`` or ``x-api-key`` header to a key."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,13 @@ def identify(services: Services, scope: Scope, *, needs: Sequence[str] = (INFERE
 
 
 def _authorization(scope: Scope) -> bytes | None:
-    shown = [value for name, value in scope["headers"] if name == b"authorization"]
+    """Return the credentials, in whichever of the two headers: OpenAI's clients use one, Anthropic's the other."""
+    shown = []
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            shown.append(value)
+        elif name == b"x-api-key":
+            shown.append(b"Bearer " + value)
     if len(shown) > 1:  # two proxies could each believe a different one
         raise Unauthenticated(missing=False)
     return shown[0] if shown else None

@@ -22,9 +22,14 @@ models:
     replicas: {min: 1, max: 1, max_ongoing_requests: 1, max_queued_requests: 1}
   - name: team/echo
     engine: echo
+  - name: vectors
+    engine: echo
+    task: embed
   - name: backed
     route: [{model: busy, weight: 1}]
     fallback: [echo]
+  - name: either
+    route: [{model: vectors, weight: 1}, {model: echo, weight: 1}]
 default_model: echo
 gateway:
   replicas: 2

@@ -169,7 +169,15 @@ def test_two_authorization_headers_are_refused(echo: Raygate, http: httpx.Client
 
 def test_c7_models_are_listed_and_described(http: httpx.Client) -> None:
     listed = http.get("/v1/models").json()
-    assert [model["id"] for model in listed["data"]] == ["echo", "slow", "busy", "team/echo", "backed"]
+    assert [model["id"] for model in listed["data"]] == [
+        "echo",
+        "slow",
+        "busy",
+        "team/echo",
+        "vectors",
+        "backed",
+        "either",
+    ]
     assert http.get("/v1/models/team/echo").json() in listed["data"]
     assert error_of(http.get("/v1/models/nope"))["code"] == "model_not_found"
 

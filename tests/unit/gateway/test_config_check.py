@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-import engines.echo
+import engines.echo.args
 import engines.upstream
 from gateway.config import Config, EchoArgs, Replicas, UpstreamArgs
 from gateway.config_check import load
@@ -163,7 +163,7 @@ def test_a_hub_id_or_an_embedded_name_stays_as_it_is(tmp_path: Path, source: str
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(EchoArgs, engines.echo.EchoArgs), (UpstreamArgs, engines.upstream.UpstreamArgs)]
+    ("ours", "theirs"), [(EchoArgs, engines.echo.args.EchoArgs), (UpstreamArgs, engines.upstream.UpstreamArgs)]
 )
 def test_the_checked_arguments_are_those_of_the_engine(ours: type[BaseModel], theirs: type[BaseModel]) -> None:
     assert set(ours.model_fields) == set(theirs.model_fields)

@@ -1,0 +1,96 @@
+"""The echo engine: the routes, and the count of what runs."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engines.base import Engine, EngineSettings, EngineStartError, Load, error_response
+from engines.echo.args import EchoArgs
+from engines.echo.embedding import embeddings
+from engines.echo.reply import ChatReply, CompletionReply, Reply
+from engines.echo.request import ChatRequest, CompletionRequest, EmbeddingRequest, RequestError, parse
+
+
+class EchoEngine(Engine):
+    """Answers with the words that it is sent."""
+
+    kind = "echo"
+
+    def __init__(self, settings: EngineSettings) -> None:
+        super().__init__(settings)
+        try:
+            self._args = EchoArgs.model_validate(settings.engine_args)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise EngineStartError(f"engine_args.{first['loc'][0]}: {first['msg']}") from None
+        self._running = 0
+
+    async def start(self) -> ASGIApp:
+        """Return the app; there is nothing to load."""
+        app = Starlette(
+            routes=[
+                Route("/v1/chat/completions", self._chat, methods=["POST"]),
+                Route("/v1/completions", self._complete, methods=["POST"]),
+                Route("/v1/embeddings", self._embed, methods=["POST"]),
+            ],
+            exception_handlers={RequestError: _refused},
+        )
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            requests = 1 if scope["type"] == "http" else 0
+            self._running += requests
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._running -= requests
+
+        return counted
+
+    def load(self) -> Load:
+        """Return the count of answers in progress; an echo queues nothing."""
+        return Load(running=self._running, waiting=0)
+
+    async def _chat(self, request: Request) -> Response:
+        chat = parse(ChatRequest, await request.body())
+        return await self._answer(request, ChatReply(chat, self.settings.model, self._args))
+
+    async def _complete(self, request: Request) -> Response:
+        completion = parse(CompletionRequest, await request.body())
+        return await self._answer(request, CompletionReply(completion, self.settings.model, self._args))
+
+    async def _embed(self, request: Request) -> Response:
+        asked = parse(EmbeddingRequest, await request.body())
+        return Response(embeddings(asked, self.settings.model), media_type="application/json")
+
+    async def _answer(self, request: Request, reply: Reply) -> Response:
+        if reply.asked.stream:
+            events = reply.events()
+            if self._args.journal:
+                events = _journaled(events, self._args.journal, request.headers.get("x-request-id", ""))
+            return StreamingResponse(events, media_type="text/event-stream")
+        await reply.wait()
+        return Response(reply.whole(), media_type="application/json")
+
+
+async def _journaled(events: AsyncIterator[bytes], path: Path, request_id: str) -> AsyncIterator[bytes]:
+    journal = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        async for event in events:
+            if b'"delta":{"content":' in event:
+                os.write(journal, f"{request_id}\n".encode())
+            yield event
+    finally:
+        os.close(journal)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, RequestError)  # noqa: S101 - registered for it alone
+    return error_response(400, str(error), code="invalid_value", param=error.param)

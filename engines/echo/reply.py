@@ -1,0 +1,165 @@
+"""One answer of an echo, as a stream of events or as a whole."""
+
+import asyncio
+import itertools
+import time
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, ClassVar
+
+import orjson
+
+from engines.echo.args import EchoArgs
+from engines.echo.request import ChatRequest, Completing, CompletionRequest, words_of, words_of_message
+
+DONE = b"data: [DONE]\n\n"
+
+COMPLETION_TOKENS = 16
+"""Of a text completion that names no number, as in the API."""
+
+
+class Reply(ABC):
+    """What chat and text completions have in common.
+
+    Attributes:
+        prefix: of the answer's id.
+        whole_kind, chunk_kind: ``object`` of a whole answer, and of a stream's chunks.
+    """
+
+    prefix: ClassVar[str]
+    whole_kind: ClassVar[str]
+    chunk_kind: ClassVar[str]
+
+    def __init__(
+        self, asked: Completing, words: list[list[str]], prompt_tokens: int, tokens: int, model: str, args: EchoArgs
+    ) -> None:
+        """Args: words: those of each choice; tokens: of each choice."""
+        self.asked = asked
+        self.choices = range(len(words))
+        self._words = [some or ["echo"] for some in words]
+        self._tokens = tokens
+        self._args = args
+        self._head = {"id": f"{self.prefix}-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+        completion = tokens * len(words)
+        self._usage = {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion,
+            "total_tokens": prompt_tokens + completion,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        }
+
+    @abstractmethod
+    def whole_choice(self, text: str) -> dict[str, Any]:
+        """Return what a whole answer's choice says."""
+
+    @abstractmethod
+    def opening(self) -> dict[str, Any] | None:
+        """Return what a choice's first event says before its first token; ``None`` for no such event."""
+
+    @abstractmethod
+    def piece(self, text: str) -> dict[str, Any]:
+        """Return what the event of a token says, or, without text, that of a choice's end."""
+
+    async def wait(self) -> None:
+        """Take the time that the tokens would take at the configured pace."""
+        pace = self._tokens / self._args.tokens_per_s if self._args.tokens_per_s else 0
+        await asyncio.sleep(self._args.first_token_s + pace)
+
+    def whole(self) -> bytes:
+        """Return the answer's object."""
+        choices = [
+            {"index": index, **self.whole_choice(self._text(index)), "logprobs": None, "finish_reason": "length"}
+            for index in self.choices
+        ]
+        return orjson.dumps(
+            {**self._head, "object": self.whole_kind, "choices": choices, "usage": self._usage}
+            | {"service_tier": None, "system_fingerprint": None}
+        )
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Yield the events of the stream, one token of each choice at a time."""
+        pause = 1 / self._args.tokens_per_s if self._args.tokens_per_s else 0
+        if self._args.first_token_s:
+            await asyncio.sleep(self._args.first_token_s)
+        if (opening := self.opening()) is not None:
+            for index in self.choices:
+                yield self._event(index, opening)
+        for place, index in itertools.product(range(self._tokens), self.choices):
+            if pause and index == 0:
+                await asyncio.sleep(pause)
+            yield self._event(index, self.piece(self._token(index, place)))
+        for event in self._ending():
+            yield event
+
+    def _ending(self) -> Iterator[bytes]:
+        for index in self.choices:
+            yield self._event(index, self.piece(""), finish_reason="length")
+        if self.asked.include_usage:
+            yield self._chunk({"choices": [], "usage": self._usage})
+        yield DONE
+
+    def _event(self, index: int, said: dict[str, Any], finish_reason: str | None = None) -> bytes:
+        choice = {"index": index, **said, "logprobs": None, "finish_reason": finish_reason}
+        return self._chunk({"choices": [choice]})
+
+    def _chunk(self, fields: dict[str, Any]) -> bytes:
+        head = {**self._head, "object": self.chunk_kind, "system_fingerprint": None}
+        return b"data: " + orjson.dumps({**head, **fields}) + b"\n\n"
+
+    def _text(self, index: int) -> str:
+        return "".join(self._token(index, place) for place in range(self._tokens))
+
+    def _token(self, index: int, place: int) -> str:
+        words = self._words[index]
+        word = words[place % len(words)]
+        return word if place == 0 else f" {word}"
+
+
+class ChatReply(Reply):
+    """A ``chat.completion``: the words of the last message."""
+
+    prefix, whole_kind, chunk_kind = "chatcmpl", "chat.completion", "chat.completion.chunk"
+
+    def __init__(self, chat: ChatRequest, model: str, args: EchoArgs) -> None:
+        tokens = chat.max_completion_tokens or chat.max_tokens or args.default_max_tokens
+        prompt_tokens = sum(len(words_of_message(message)) for message in chat.messages)
+        words = words_of_message(chat.messages[-1])
+        super().__init__(chat, [words] * (chat.n or 1), prompt_tokens, tokens, model, args)
+
+    def whole_choice(self, text: str) -> dict[str, Any]:
+        """Return the choice's message."""
+        return {"message": {"role": "assistant", "content": text, "refusal": None, "annotations": []}}
+
+    def opening(self) -> dict[str, Any]:
+        """Return the delta that names the role."""
+        return {"delta": {"role": "assistant", "content": ""}}
+
+    def piece(self, text: str) -> dict[str, Any]:
+        """Return a delta."""
+        return {"delta": {"content": text} if text else {}}
+
+
+class CompletionReply(Reply):
+    """A ``text_completion``: the words of each prompt."""
+
+    prefix, whole_kind, chunk_kind = "cmpl", "text_completion", "text_completion"
+
+    def __init__(self, completion: CompletionRequest, model: str, args: EchoArgs) -> None:
+        prompts = words_of(completion.prompt)
+        tokens = COMPLETION_TOKENS if completion.max_tokens is None else completion.max_tokens
+        # The order of the choices is the API's: all of the first prompt, then all of the next.
+        words = [words for words in prompts for _ in range(completion.n or 1)]
+        super().__init__(completion, words, sum(map(len, prompts)), tokens, model, args)
+
+    def whole_choice(self, text: str) -> dict[str, Any]:
+        """Return the choice's text."""
+        return {"text": text}
+
+    def opening(self) -> None:
+        """Return nothing: a text begins with its first token."""
+
+    def piece(self, text: str) -> dict[str, Any]:
+        """Return a part of the text."""
+        return {"text": text}

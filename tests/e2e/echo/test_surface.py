@@ -1,0 +1,154 @@
+"""The endpoints beside chat, on the whole path: routed by model, within bounds, in the API's form."""
+
+import base64
+import struct
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.e2e.running import KEY, Raygate
+
+
+@pytest.fixture
+def sdk(echo: Raygate) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{echo.url}/v1", api_key=KEY, max_retries=0)
+
+
+def complete(http: httpx.Client, **fields: Any) -> dict[str, Any]:
+    response = http.post("/v1/completions", json={"model": "echo", **fields})
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def refusal(http: httpx.Client, path: str, body: dict[str, Any], status: int = 400) -> dict[str, Any]:
+    response = http.post(path, json=body)
+    assert response.status_code == status, response.text
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return dict(error)
+
+
+def test_c6_a_completion_has_the_apis_form_and_sixteen_tokens_by_default(http: httpx.Client) -> None:
+    answer = complete(http, prompt="one two")
+    assert answer["id"].startswith("cmpl-")
+    assert answer["object"] == "text_completion"
+    assert answer["usage"]["completion_tokens"] == 16
+    assert answer["choices"][0]["text"].startswith("one two one")
+
+
+def test_c6_choices_are_in_the_order_of_prompts_then_n(http: httpx.Client) -> None:
+    answer = complete(http, prompt=["a", "b"], n=2, max_tokens=1)
+    assert [(choice["index"], choice["text"]) for choice in answer["choices"]] == [
+        (0, "a"),
+        (1, "a"),
+        (2, "b"),
+        (3, "b"),
+    ]
+
+
+@pytest.mark.parametrize("prompt", ["a b c", ["a b c"], [1, 2, 3], [[1, 2, 3]]])
+def test_c6_a_prompt_is_a_text_texts_tokens_or_lists_of_tokens(http: httpx.Client, prompt: Any) -> None:
+    assert complete(http, prompt=prompt, max_tokens=1)["usage"]["prompt_tokens"] == 3
+
+
+def test_a_completion_streams_through_the_sdk(sdk: openai.OpenAI) -> None:
+    stream = sdk.completions.create(
+        model="echo", prompt="one two", max_tokens=3, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    assert "".join(chunk.choices[0].text for chunk in chunks if chunk.choices) == "one two one"
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "length"
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": []}, "prompt"),
+        ({"prompt": [[]]}, "prompt"),
+        ({"prompt": [-1]}, "prompt"),
+        ({"prompt": {"text": "a"}}, "prompt"),
+        ({}, "prompt"),
+        ({"prompt": "a", "suffix": "z"}, "suffix"),
+        ({"prompt": "a", "best_of": 3}, "best_of"),
+        ({"prompt": "a", "logprobs": 21}, "logprobs"),
+        ({"prompt": ["a"] * 64, "n": 4}, "prompt"),
+        ({"prompt": "a", "stream_options": {"include_usage": True}}, "stream_options"),
+    ],
+)
+def test_a_completion_outside_the_bounds_is_refused_by_the_field(
+    http: httpx.Client, fields: dict[str, Any], param: str
+) -> None:
+    error = refusal(http, "/v1/completions", {"model": "echo", **fields})
+    assert (error["param"] or "").split(".")[0] == param
+
+
+def test_c7_base64_embeddings_are_the_same_floats(http: httpx.Client) -> None:
+    body = {"model": "vectors", "input": ["red fox", "red hen"]}
+    plain = http.post("/v1/embeddings", json=body).json()
+    packed = http.post("/v1/embeddings", json={**body, "encoding_format": "base64"}).json()
+    for one, other in zip(plain["data"], packed["data"], strict=True):
+        raw = base64.b64decode(other["embedding"])
+        assert struct.unpack(f"<{len(raw) // 4}f", raw) == pytest.approx(one["embedding"], abs=1e-6)
+    assert plain["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
+
+
+def test_embeddings_through_the_sdk(sdk: openai.OpenAI) -> None:
+    answer = sdk.embeddings.create(model="vectors", input="red fox", dimensions=8)
+    assert len(answer.data[0].embedding) == 8
+
+
+@pytest.mark.parametrize("texts", ["", [], ["a", ""], [[]], [1.5], ["a"] * 2049])
+def test_inputs_outside_the_bounds_are_refused(http: httpx.Client, texts: Any) -> None:
+    assert refusal(http, "/v1/embeddings", {"model": "vectors", "input": texts})["param"].startswith("input")
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/v1/embeddings", "echo"),
+        ("/v1/chat/completions", "vectors"),
+        ("/v1/rerank", "vectors"),
+        ("/v1/score", "backed"),
+        ("/tokenize", "echo"),
+        ("/detokenize", "echo"),
+    ],
+)
+def test_what_a_model_cannot_do_is_said_before_its_engine_is_asked(http: httpx.Client, path: str, model: str) -> None:
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "a"}],
+        "input": "a",
+        "query": "a",
+        "documents": ["a"],
+        "text_1": "a",
+        "text_2": "b",
+        "tokens": [1],
+    }
+    if path == "/tokenize":
+        body["prompt"] = body.pop("messages")[0]["content"]  # type: ignore[index]
+    error = refusal(http, path, body, 404)
+    assert (error["code"], error["param"]) == ("endpoint_not_supported", "model")
+
+
+def test_an_alias_goes_to_the_model_that_serves_the_endpoint(http: httpx.Client) -> None:
+    for _ in range(8):
+        assert http.post("/v1/embeddings", json={"model": "either", "input": "a"}).json()["model"] == "vectors"
+
+
+def test_c7_a_model_says_what_it_serves(http: httpx.Client) -> None:
+    described = {model["id"]: model for model in http.get("/v1/models").json()["data"]}
+    assert described["vectors"]["endpoints"] == ["/v1/embeddings"]
+    assert "/v1/completions" in described["echo"]["endpoints"]
+    assert described["echo"]["capabilities"] == ["streaming"]
+    assert set(described["either"]["endpoints"]) > {"/v1/embeddings", "/v1/chat/completions"}
+
+
+def test_a_key_may_come_as_anthropics_clients_send_it(echo: Raygate) -> None:
+    with httpx.Client(base_url=echo.url) as stranger:
+        assert stranger.get("/v1/models", headers={"x-api-key": KEY}).status_code == 200
+        both = {"x-api-key": KEY, "authorization": f"Bearer {KEY}x"}
+        assert stranger.get("/v1/models", headers=both).status_code == 401
