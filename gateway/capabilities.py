@@ -11,12 +11,12 @@ Capability = Literal["streaming", "tools", "structured_outputs", "logprobs"]
 
 _TOKENS = (paths.TOKENIZE, paths.DETOKENIZE)
 _SERVED: dict[tuple[str, Task], tuple[str, ...]] = {
-    ("vllm", "generate"): (paths.CHAT, paths.COMPLETIONS, *_TOKENS),
+    ("vllm", "generate"): (paths.CHAT, paths.COMPLETIONS, paths.MESSAGES, paths.COUNT_TOKENS, *_TOKENS),
     ("vllm", "embed"): (paths.EMBEDDINGS, paths.SCORE, paths.RERANK, *_TOKENS),
     ("vllm", "score"): (paths.SCORE, paths.RERANK, *_TOKENS),
     ("transformers", "generate"): (paths.CHAT, paths.COMPLETIONS, *_TOKENS),
     ("transformers", "embed"): (paths.EMBEDDINGS, *_TOKENS),
-    ("upstream", "generate"): (paths.CHAT, paths.COMPLETIONS),
+    ("upstream", "generate"): (paths.CHAT, paths.COMPLETIONS, paths.MESSAGES, paths.COUNT_TOKENS),
     ("upstream", "embed"): (paths.EMBEDDINGS,),
     ("upstream", "score"): (paths.SCORE, paths.RERANK),
     ("echo", "generate"): (paths.CHAT, paths.COMPLETIONS),

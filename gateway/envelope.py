@@ -59,9 +59,9 @@ class Envelope:
 
 async def _answer(response: Response, error: errors.ApiError) -> None:
     if response.status:
-        await response.end(error.event())
+        await response.end(response.dialect.event(error))
     else:
-        await response.json(error.status, error.body(), error.headers)
+        await response.json(error.status, response.dialect.body(error), error.headers)
 
 
 def _from_router(error: HTTPException, scope: Scope) -> errors.ApiError:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from starlette.types import Message, Scope, Send
 
+from gateway.dialects import OPENAI, Dialect
+
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _LOGGED_ID_LIMIT = 128
 
@@ -60,6 +62,7 @@ class Response:
 
     Attributes:
         status: the HTTP status, 0 until it has left.
+        dialect: how errors are put.
         extra: headers that steps on the request's way add to its response.
         facts: what they add to its log line.
     """
@@ -67,6 +70,7 @@ class Response:
     exchange: Exchange
     send: Send
     status: int = 0
+    dialect: Dialect = OPENAI
     extra: list[tuple[bytes, bytes]] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
 

@@ -3,6 +3,8 @@
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 EMBEDDINGS = "/v1/embeddings"
+MESSAGES = "/v1/messages"
+COUNT_TOKENS = "/v1/messages/count_tokens"
 RERANK = "/v1/rerank"
 SCORE = "/v1/score"
 TOKENIZE = "/tokenize"

@@ -52,6 +52,19 @@ class Sampled(Strict):
         return bool(self.stream_options and self.stream_options.include_usage)
 
 
+OPERATORS_ONLY = frozenset(
+    {
+        "chat_template",
+        "ec_transfer_params",
+        "kv_transfer_params",
+        "media_io_kwargs",
+        "mm_processor_kwargs",
+        "priority",
+        "request_id",
+    }
+)
+"""Fields of engines' own that would let a client jump the queue, name another's request, or run a program."""
+
 Body = TypeVar("Body", bound=BaseModel)
 
 
@@ -61,6 +74,9 @@ def checked(body: type[Body], payload: dict[str, Any]) -> Body:
     Raises:
         ApiError: 400, naming the first field that is wrong as a dotted path.
     """
+    for name in payload.keys() & OPERATORS_ONLY:
+        if payload[name] is not None:
+            raise errors.unsupported_parameter(name, "It is not for clients to set.")
     try:
         return body.model_validate(payload)
     except ValidationError as error:

@@ -11,9 +11,6 @@ from gateway.endpoints.fields import Model, Strict, checked
 from gateway.endpoints.pooled import UNCOUNTED
 from gateway.settings import Bounds
 
-_REFUSED = ("chat_template", "chat_template_kwargs", "media_io_kwargs", "mm_processor_kwargs")
-"""Programs and loaders' settings are the operator's to choose."""
-
 
 class TokenizeBody(Strict):
     """A text or a conversation."""
@@ -41,9 +38,6 @@ def parse_tokenize(payload: dict[str, Any], bounds: Bounds) -> Call:
         raise errors.invalid_value("prompt", "Give either 'prompt' or 'messages'.")
     if body.messages and len(body.messages) > bounds.max_messages:
         raise errors.invalid_value("messages", f"'messages' has more than {bounds.max_messages} entries.")
-    for name in _REFUSED:
-        if payload.get(name) is not None:
-            raise errors.unsupported_parameter(name, "The operator chooses it.")
     return Call(path=paths.TOKENIZE, form=UNCOUNTED, model=body.model, payload=payload, max_tokens=0)
 
 

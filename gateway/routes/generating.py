@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 from gateway import paths
 from gateway.body import read_json
 from gateway.call import Call
-from gateway.endpoints import chat, completions, embeddings, scoring, tokens
+from gateway.dialects import ANTHROPIC, OPENAI, Dialect
+from gateway.endpoints import chat, completions, embeddings, messages, scoring, tokens
 from gateway.exchange import Response
 from gateway.identify import identify
 from gateway.request import answer
@@ -30,6 +31,7 @@ class Endpoint:
         body: describes the JSON in the OpenAPI schema.
         summary: what it does, in the schema.
         tag: its family there.
+        dialect: how its errors are put.
     """
 
     path: str
@@ -37,6 +39,7 @@ class Endpoint:
     body: type[BaseModel]
     summary: str
     tag: str
+    dialect: Dialect = OPENAI
 
 
 ENDPOINTS = (
@@ -49,6 +52,22 @@ ENDPOINTS = (
         "completions",
     ),
     Endpoint(paths.EMBEDDINGS, embeddings.parse_embedding, embeddings.EmbeddingBody, "Embed texts", "embeddings"),
+    Endpoint(
+        paths.MESSAGES,
+        messages.parse_messages,
+        messages.MessagesBody,
+        "Answer a conversation in Anthropic's form, whole or as a stream",
+        "messages",
+        ANTHROPIC,
+    ),
+    Endpoint(
+        paths.COUNT_TOKENS,
+        messages.parse_count,
+        messages.CountBody,
+        "Count a conversation's tokens, in Anthropic's form",
+        "messages",
+        ANTHROPIC,
+    ),
     Endpoint(paths.RERANK, scoring.parse_rerank, scoring.RerankBody, "Order documents by a query", "scoring"),
     Endpoint(paths.SCORE, scoring.parse_score, scoring.ScoreBody, "Score pairs of texts", "scoring"),
     Endpoint(paths.TOKENIZE, tokens.parse_tokenize, tokens.TokenizeBody, "Turn text into token ids", "tokens"),
@@ -78,13 +97,16 @@ class _Answer:
     def __init__(self, services: Services, endpoint: Endpoint) -> None:
         self._services = services
         self._parse = endpoint.parse
+        self._dialect = endpoint.dialect
         self.path = endpoint.path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         del send  # the envelope's own is richer
+        response = Response.of(scope)
+        response.dialect = self._dialect
         key = identify(self._services, scope)
-        await answer(self._services, key, partial(self._read, scope, receive), Response.of(scope))
+        await answer(self._services, key, partial(self._read, scope, receive), response)
 
     async def _read(self, scope: Scope, receive: Receive) -> Call:
         bounds = self._services.settings.bounds

@@ -1,0 +1,137 @@
+"""``POST /v1/messages`` and ``POST /v1/messages/count_tokens``: Anthropic's API, as its reference has it."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import Field
+
+from auth.usage import NOTHING
+from gateway import errors, paths
+from gateway.call import Call, Prompt, Whole, texts_of
+from gateway.endpoints.fields import Model, Strict, check_size, checked
+from gateway.endpoints.pooled import UNCOUNTED
+from gateway.message_stream import MessageStream, usage_of_message
+from gateway.settings import Bounds
+
+
+class Block(Strict):
+    """One part of a message's content."""
+
+    type: str
+
+
+class Message(Strict):
+    """One turn of the conversation."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[Block]
+
+
+class CountBody(Strict):
+    """A conversation whose tokens are to be counted."""
+
+    model: Model
+    messages: list[Message] = Field(min_length=1)
+    system: str | list[Block] | None = None
+    tools: list[dict[str, Any]] | None = None
+
+
+class User(Strict):
+    """``metadata`` in Anthropic's API."""
+
+    user_id: str | None = Field(default=None, max_length=512)
+
+
+class MessagesBody(CountBody):
+    """The fields that Raygate itself checks."""
+
+    max_tokens: int = Field(ge=1, le=2**31)
+    stream: bool | None = None
+    temperature: float | None = Field(default=None, ge=0, le=1)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    top_k: int | None = Field(default=None, ge=0)
+    stop_sequences: Annotated[list[str], Field(max_length=16)] | None = None
+    metadata: User | None = None
+    cache_salt: str | None = Field(default=None, min_length=1, max_length=512)
+
+
+class MessagesForm:
+    """A ``message``, whole or as a stream of its parts."""
+
+    salted = True
+
+    def whole(self, answer: dict[str, Any]) -> Whole:
+        """Read an answer that came whole."""
+        counted = usage_of_message(answer.get("usage") or {})
+        # Anthropic's own answers have the field whether or not a sequence stopped them.
+        body = {"stop_sequence": None, **answer}
+        return Whole(body, counted if counted != NOTHING else None, answer.get("stop_reason"))
+
+    def stream(self, call: Call) -> MessageStream:
+        """Return the reader of a streamed answer."""
+        del call
+        return MessageStream()
+
+
+def parse_messages(payload: dict[str, Any], bounds: Bounds) -> Call:
+    """Return the call that a message request is.
+
+    Raises:
+        ApiError: 400, naming the field as a dotted path.
+    """
+    body = checked(MessagesBody, payload)
+    _check_conversation(body, bounds)
+    if any(len(stop.encode()) > bounds.max_stop_bytes for stop in body.stop_sequences or []):
+        raise errors.invalid_value("stop_sequences", f"A stop sequence is longer than {bounds.max_stop_bytes} bytes.")
+    return Call(
+        path=paths.MESSAGES,
+        form=MessagesForm(),
+        model=body.model,
+        payload=payload,
+        prompt=_prompt(payload),
+        stream=bool(body.stream),
+        max_tokens=body.max_tokens,
+        user=body.metadata.user_id if body.metadata else None,
+    )
+
+
+def parse_count(payload: dict[str, Any], bounds: Bounds) -> Call:
+    """Return the call that a request to count tokens is.
+
+    Raises:
+        ApiError: 400, naming the field as a dotted path.
+    """
+    body = checked(CountBody, payload)
+    _check_conversation(body, bounds)
+    return Call(path=paths.COUNT_TOKENS, form=UNCOUNTED, model=body.model, payload=payload, max_tokens=0)
+
+
+def _check_conversation(body: CountBody, bounds: Bounds) -> None:
+    if len(body.messages) > bounds.max_messages:
+        raise errors.invalid_value("messages", f"'messages' has more than {bounds.max_messages} entries.")
+    if body.tools and len(body.tools) > bounds.max_tools:
+        raise errors.invalid_value("tools", f"'tools' has more than {bounds.max_tools} entries.")
+    check_size("tools", body.tools, bounds.max_schema_bytes)
+
+
+def _prompt(payload: dict[str, Any]) -> Prompt:
+    tools = payload.get("tools")
+    messages = payload["messages"]
+    system = [{"role": "system"}] if payload.get("system") else []
+    return Prompt(
+        texts=tuple(_texts(payload)),
+        tools=orjson.dumps(tools).decode() if tools else "",
+        messages=[*system, *messages],
+    )
+
+
+def _texts(payload: dict[str, Any]) -> Iterator[str]:
+    yield from texts_of(payload.get("system"))
+    for message in payload["messages"]:
+        yield from texts_of(message["content"])
+        if isinstance(message["content"], list):
+            for block in message["content"]:
+                yield from texts_of(block.get("content"))  # what a tool has returned
+                if called := block.get("input"):
+                    yield orjson.dumps(called).decode()
