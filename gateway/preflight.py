@@ -23,7 +23,7 @@ REPLICA_MEMORY = {
 }
 """What one replica of each kind takes at least, measured with a model of 135 million parameters on CPU."""
 
-PACKAGES = {"vllm": ("vllm",), "transformers": ("torch", "transformers"), "upstream": (), "echo": ()}
+PACKAGES = {"vllm": ("vllm",), "transformers": ("torch", "transformers", "llguidance"), "upstream": (), "echo": ()}
 """The Python packages that an engine needs beyond Raygate's own."""
 
 

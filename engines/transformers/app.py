@@ -14,9 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from engines.base import error_response
 from engines.transformers.answer import ChatShape, CompletionShape, Json, joined
+from engines.transformers.body import RequestError, parse
 from engines.transformers.choices import Choices
 from engines.transformers.generation import Generation, GenerationError
-from engines.transformers.request import Body, ChatBody, CompletionBody, RequestError, parse
+from engines.transformers.request import Body, ChatBody, CompletionBody
 from engines.transformers.sequence import Piece
 
 Shape = ChatShape | CompletionShape

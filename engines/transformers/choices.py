@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Sequence as Sequence_
 
 from engines.transformers.answer import ChatShape, CompletionShape, Head
-from engines.transformers.request import Body, ChatBody, CompletionBody, RequestError
+from engines.transformers.body import RequestError
+from engines.transformers.compiler import Compiler, GrammarRefusal
+from engines.transformers.guide import Guide
+from engines.transformers.request import Body, ChatBody, CompletionBody
 from engines.transformers.sampling import SamplingParams
 from engines.transformers.sequence import Limits, Sequence
 from engines.transformers.tokenizer import TemplateRefusal, Tokenizer
@@ -17,6 +20,7 @@ class Choices:
         self,
         model: str,
         tokenizer: Tokenizer,
+        compiler: Compiler,
         *,
         max_model_len: int,
         vocabulary_size: int,
@@ -28,6 +32,7 @@ class Choices:
         Args:
             model: the name that clients know.
             tokenizer: the model's.
+            compiler: turns grammars into guides for this tokenizer.
             max_model_len: tokens that prompt and answer may have together.
             vocabulary_size: one more than the highest token id.
             eos_token_ids: tokens with which the model ends its answer.
@@ -35,6 +40,7 @@ class Choices:
         """
         self.model = model
         self._tokenizer = tokenizer
+        self._compiler = compiler
         self._max_model_len = max_model_len
         self._vocabulary_size = vocabulary_size
         self._eos_token_ids = eos_token_ids
@@ -60,7 +66,7 @@ class Choices:
         )
         params = body.sampling(body.top_logprobs or 0 if body.logprobs else None)
         shape = ChatShape(self._head("chatcmpl"), self._tokenizer.token_bytes, logprobs=bool(body.logprobs))
-        return self._sequences(body, [prompt], params, [limits]), shape
+        return self._sequences(body, [prompt], params, [limits], await self._guides(body)), shape
 
     async def of_completion(self, body: CompletionBody) -> tuple[list[Sequence], CompletionShape]:
         """Return the ``n`` choices of each prompt, in the prompts' order, and their shape.
@@ -88,6 +94,22 @@ class Choices:
             self._head("cmpl"), self._tokenizer.token_bytes, logprobs=body.logprobs is not None, echoes=echoes
         )
         return sequences, shape
+
+    async def _guides(self, body: ChatBody) -> list[Guide]:
+        """Return a guide a choice when the answer's form is not free.
+
+        Raises:
+            RequestError: when the form cannot be kept.
+        """
+        form = body.response_format and body.response_format.grammar()
+        if not form:
+            return []
+        try:
+            return await self._compiler.guides(f"start: {form}", body.n or 1)
+        except GrammarRefusal as refusal:
+            raise RequestError(
+                f"Invalid schema for 'response_format': {refusal}.", code="invalid_value", param="response_format"
+            ) from None
 
     def _check(self, body: Body) -> None:
         if body.model is not None and body.model != self.model:
@@ -125,7 +147,12 @@ class Choices:
         )
 
     def _sequences(
-        self, body: Body, prompts: list[tuple[int, ...]], params: SamplingParams, limits: list[Limits]
+        self,
+        body: Body,
+        prompts: list[tuple[int, ...]],
+        params: SamplingParams,
+        limits: list[Limits],
+        guides: Sequence_[Guide] = (),
     ) -> list[Sequence]:
         n = body.n or 1
         return [
@@ -137,6 +164,7 @@ class Choices:
                 seed=None if body.seed is None else body.seed + index,
                 decode=self._tokenizer.decode,
                 eos_token_ids=self._eos_token_ids,
+                guide=guides[choice] if guides else None,
             )
             for number, (prompt, limit) in enumerate(zip(prompts, limits, strict=True))
             for choice in range(n)

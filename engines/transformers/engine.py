@@ -12,6 +12,7 @@ from engines.embedded import resolve
 from engines.failure import root_cause
 
 if TYPE_CHECKING:
+    from engines.transformers.compiler import Compiler
     from engines.transformers.scheduler import Scheduler
 
 
@@ -48,6 +49,7 @@ class TransformersEngine(Engine):
             first = error.errors(include_url=False)[0]
             raise EngineStartError(f"engine_args.{first['loc'][0]}: {first['msg']}") from None
         self._scheduler: Scheduler | None = None
+        self._compiler: Compiler | None = None
 
     async def start(self) -> ASGIApp:
         """Load the model, which may take minutes, and return the app."""
@@ -64,6 +66,7 @@ class TransformersEngine(Engine):
         source = await asyncio.to_thread(resolve, self.settings.source, self.settings.home)
         from engines.transformers.app import application
         from engines.transformers.choices import Choices
+        from engines.transformers.compiler import Compiler
         from engines.transformers.generation import Dispatcher, Generation
         from engines.transformers.model import Model
         from engines.transformers.scheduler import Scheduler
@@ -82,12 +85,15 @@ class TransformersEngine(Engine):
         )
         scheduler.start()
         self._scheduler = scheduler
+        eos_token_ids = model.eos_token_ids | tokenizer.eos_token_ids
+        self._compiler = Compiler(tokenizer.serialised, model.vocabulary_size, eos_token_ids)
         choices = Choices(
             self.settings.model,
             tokenizer,
+            self._compiler,
             max_model_len=max_model_len,
             vocabulary_size=model.vocabulary_size,
-            eos_token_ids=model.eos_token_ids | tokenizer.eos_token_ids,
+            eos_token_ids=eos_token_ids,
             system_fingerprint=f"fp_{hashlib.sha256(f'{source} {model.dtype}'.encode()).hexdigest()[:10]}",
         )
         return application(choices, lambda sequences: Generation(scheduler, dispatcher, sequences))
@@ -106,6 +112,8 @@ class TransformersEngine(Engine):
             raise RuntimeError("The batch's thread has ended, or its last steps all failed.")
 
     async def stop(self) -> None:
-        """End the batch's thread."""
+        """End the batch's thread, and the process of the grammars."""
         if self._scheduler is not None:
             await asyncio.to_thread(self._scheduler.stop)
+        if self._compiler is not None:
+            await self._compiler.close()

@@ -1,96 +1,24 @@
 """What may be asked: the bodies of the API. What cannot be honoured is refused by name, never ignored."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BeforeValidator, Field, model_validator
 
+from engines.transformers.body import Empty, RequestError, Strict, only
+from engines.transformers.messages import Message
+from engines.transformers.response_format import ResponseFormat
 from engines.transformers.sampling import SamplingParams
-
-UNSUPPORTED = "unsupported_parameter"
-
-Parsed = TypeVar("Parsed", bound="Body")
-
-
-class RequestError(Exception):
-    """A request that cannot be answered, and the answer that says so."""
-
-    def __init__(self, message: str, *, code: str | None, param: str | None = None, status: int = 400) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-        self.param = param
-        self.status = status
-
-
-def _only(*harmless: Any) -> AfterValidator:
-    """Accept null and values that ask for nothing; any other is a wish that this engine cannot fulfil."""
-
-    def check(value: Any) -> Any:
-        if value is not None and value not in harmless:
-            raise PydanticCustomError(UNSUPPORTED, "This model does not support it")
-        return value
-
-    return AfterValidator(check)
-
-
-def _text(content: Any) -> Any:
-    """Return a content's text, its parts one a line.
-
-    Raises:
-        PydanticCustomError: for parts other than text.
-    """
-    if not isinstance(content, list):
-        return content
-    for part in content:
-        if not isinstance(part, dict) or not isinstance(part.get("text", ""), str):
-            raise PydanticCustomError("invalid_part", "Each part should be an object with a type and a text")
-        if part.get("type") != "text":
-            raise PydanticCustomError(UNSUPPORTED, "This model takes text only")
-        if "text" not in part:
-            raise PydanticCustomError("missing", "A text part needs its text")
-    return "\n".join(part["text"] for part in content)
 
 
 def _as_list(stop: Any) -> Any:
     return [stop] if isinstance(stop, str) else stop
 
 
-Text = Annotated[str, BeforeValidator(_text)]
-Empty = Annotated[Any, _only([])]
-Refused = Annotated[Any, _only()]
-
-
-class Strict(BaseModel):
-    """A body with no room for unknown names."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Message(Strict):
-    """One message of a conversation. An assistant's own message can be sent back as it was received."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text
-    name: str | None = None
-    refusal: Refused = None
-    annotations: Empty = None
-    audio: Refused = None
-    function_call: Refused = None
-    tool_calls: Empty = None
-
-    def for_template(self) -> dict[str, str]:
-        """Return the message as chat templates know it."""
-        role = "system" if self.role == "developer" else self.role
-        named = {"name": self.name} if self.name else {}
-        return {"role": role, "content": self.content, **named}
-
-
 class StreamOptions(Strict):
     """What a stream has besides its chunks."""
 
     include_usage: bool = False
-    include_obfuscation: Annotated[Any, _only(False)] = None
+    include_obfuscation: Annotated[Any, only(False)] = None
 
 
 class Body(Strict):
@@ -155,18 +83,18 @@ class ChatBody(Body):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    store: Annotated[Any, _only(False)] = None
+    store: Annotated[Any, only(False)] = None
     metadata: dict[str, str] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
-    service_tier: Annotated[Any, _only("auto", "default")] = None
-    response_format: Annotated[Any, _only({"type": "text"})] = None
-    modalities: Annotated[Any, _only(["text"])] = None
+    service_tier: Annotated[Any, only("auto", "default")] = None
+    response_format: ResponseFormat | None = None
+    modalities: Annotated[Any, only(["text"])] = None
     tools: Empty = None
-    tool_choice: Annotated[Any, _only("none", "auto")] = None
-    parallel_tool_calls: Annotated[Any, _only(True, False)] = None
+    tool_choice: Annotated[Any, only("none", "auto")] = None
+    parallel_tool_calls: Annotated[Any, only(True, False)] = None
     functions: Empty = None
-    function_call: Annotated[Any, _only("none", "auto")] = None
+    function_call: Annotated[Any, only("none", "auto")] = None
 
     @model_validator(mode="after")
     def _alternatives_need_logprobs(self) -> "ChatBody":
@@ -183,42 +111,11 @@ class CompletionBody(Body):
     max_tokens: int | None = Field(default=16, ge=0)
     echo: bool | None = False
     logprobs: int | None = Field(default=None, ge=0, le=20)
-    suffix: Annotated[Any, _only("")] = None
-    best_of: Annotated[Any, _only(1)] = None
+    suffix: Annotated[Any, only("")] = None
+    best_of: Annotated[Any, only(1)] = None
 
     def prompts(self) -> list[str | list[int]]:
         """Return one or more prompts, each a text or token ids."""
         prompt: Any = self.prompt
         one = isinstance(prompt, str) or (prompt and isinstance(prompt[0], int))
         return [prompt] if one else prompt
-
-
-def parse(body: type[Parsed], raw: bytes) -> Parsed:
-    """Return the request in ``raw``.
-
-    Raises:
-        RequestError: naming the first field that is wrong, without repeating what it held.
-    """
-    try:
-        return body.model_validate_json(raw)
-    except ValidationError as error:
-        raise _explain(error.errors(include_input=False, include_url=False, include_context=False)[0]) from None
-
-
-def _explain(error: ErrorDetails) -> RequestError:
-    # Alternatives of a union, and dictionaries, lengthen the path by what is no field.
-    path = error["loc"][:1] if error["loc"][:1] in {("prompt",), ("logit_bias",)} else error["loc"]
-    param = ".".join(map(str, path)) or None
-    match error["type"]:
-        case "json_invalid":
-            return RequestError("The body is not valid JSON.", code="invalid_json")
-        case "missing":
-            return RequestError(
-                f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param
-            )
-        case "extra_forbidden":
-            return RequestError(f"Unsupported parameter: '{param}'.", code=UNSUPPORTED, param=param)
-        case "unsupported_parameter":
-            return RequestError(f"Unsupported parameter: '{param}'. {error['msg']}.", code=UNSUPPORTED, param=param)
-        case _:
-            return RequestError(f"Invalid value for '{param}': {error['msg']}.", code="invalid_value", param=param)

@@ -12,6 +12,8 @@ from random import Random
 import torch
 from torch import Tensor
 
+from engines.transformers.guide import Guide
+
 GREEDY_BELOW = 1e-5
 """Temperatures below this are zero."""
 
@@ -55,6 +57,7 @@ class Draw:
     prompt: Sequence[int] = ()
     tokens: list[int] = field(default_factory=list)
     eos_token_ids: frozenset[int] = frozenset()
+    guide: Guide | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ def sample(logits: Tensor, draws: Sequence[Draw]) -> list[Sampled]:
     told = max((draw.params.logprobs for draw in draws if draw.params.logprobs is not None), default=None)
     raw = None if told is None else logits.log_softmax(-1)
     adjust(logits, draws)
+    constrain(logits, draws)
     tokens = logits.argmax(-1)
     rows = [row for row, draw in enumerate(draws) if not draw.params.greedy]
     if rows:
@@ -97,6 +101,17 @@ def adjust(logits: Tensor, draws: Sequence[Draw]) -> None:
     rows = [row for row, draw in enumerate(draws) if draw.params.penalised]
     if rows:
         logits[rows] = penalise(logits[rows], [draws[row] for row in rows])
+
+
+def constrain(logits: Tensor, draws: Sequence[Draw]) -> None:
+    """Forbid, in place, what a row's grammar forbids."""
+    guides = {row: draw.guide for row, draw in enumerate(draws) if draw.guide is not None}
+    if guides:
+        rows = list(guides)
+        masks = torch.frombuffer(bytearray().join(guide.mask() for guide in guides.values()), dtype=torch.uint8)
+        packed = masks.view(len(rows), -1, 1).to(logits.device)
+        allowed = (packed >> torch.arange(8, device=logits.device) & 1).flatten(1)[:, : logits.shape[-1]]
+        logits[rows] = logits[rows].where(allowed.bool(), -torch.inf)
 
 
 def penalise(logits: Tensor, draws: Sequence[Draw]) -> Tensor:

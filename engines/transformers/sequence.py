@@ -7,6 +7,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from engines.transformers.guide import Guide
 from engines.transformers.sampling import Draw, Sampled, SamplingParams, report
 from engines.transformers.text import Detokenizer, StopStrings
 
@@ -58,6 +59,7 @@ class Sequence:
         seed: int | None,
         decode: Callable[[list[int]], str],
         eos_token_ids: frozenset[int],
+        guide: Guide | None = None,
     ) -> None:
         """Begin a choice.
 
@@ -69,11 +71,12 @@ class Sequence:
             seed: makes its draws repeatable; the choices of one request need different ones.
             decode: turns token ids into text.
             eos_token_ids: tokens with which the model ends it.
+            guide: holds it to a grammar.
         """
         self.index = index
         self.prompt = prompt
         self.tokens: list[int] = []
-        self.draw = Draw(params, Random(seed), prompt, self.tokens, eos_token_ids)
+        self.draw = Draw(params, Random(seed), prompt, self.tokens, eos_token_ids, guide)
         self.limits = limits
         self.cancelled = False
         self.finished = False
@@ -100,8 +103,10 @@ class Sequence:
         if not self.limits.max_tokens:
             return self._finish("length")
         self.tokens.append(sampled.token)
+        guide = self.draw.guide
+        grammar_ends = guide and guide.follow(sampled.token)
         if sampled.token in self._ends:
-            return self._finish("stop")
+            return self._finish(grammar_ends or "stop")
         if sampled.logprob is not None:
             self._pending.append((sampled, self._offset))
         text = self._detokenizer.push(sampled.token)
@@ -109,6 +114,8 @@ class Sequence:
         shown = self._stops.push(text)
         if self._stops.found:
             return self._piece(shown, "stop")
+        if grammar_ends:
+            return self._finish(grammar_ends, shown)
         if len(self.tokens) >= self.limits.max_tokens:
             return self._finish("length", shown)
         return self._piece(shown)

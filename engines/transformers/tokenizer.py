@@ -22,12 +22,17 @@ class TemplateRefusal(ValueError):
 
 
 class Tokenizer:
-    """A tokenizer of Transformers."""
+    """A tokenizer of Transformers.
+
+    Attributes:
+        serialised: its ``tokenizer.json``, if it has one.
+    """
 
     def __init__(self, source: str) -> None:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(source)
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
-        decoder = json.loads(backend.to_str())["decoder"] if backend else None
+        self.serialised: str | None = backend.to_str() if backend else None
+        decoder = json.loads(self.serialised)["decoder"] if self.serialised else None
         self._byte_level = '"ByteLevel"' in json.dumps(decoder)
         self._added = {token.content for token in self._tokenizer.added_tokens_decoder.values()}
         self.token_bytes = lru_cache(maxsize=None)(self._token_bytes)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engines.transformers.request import ChatBody, CompletionBody, RequestError, parse
+from engines.transformers.body import RequestError, parse
+from engines.transformers.request import ChatBody, CompletionBody
 
 USER = {"role": "user", "content": "hi"}
 
@@ -25,7 +26,6 @@ def completion(**fields: Any) -> CompletionBody:
         ("tool_choice", "required"),
         ("functions", [{"name": "f"}]),
         ("function_call", {"name": "f"}),
-        ("response_format", {"type": "json_object"}),
         ("audio", {"voice": "alloy"}),
         ("modalities", ["text", "audio"]),
         ("prediction", {"type": "content", "content": "x"}),
