@@ -1,0 +1,1 @@
+"""What outlives a request: files, batches, responses. Owned by projects, kept in the database."""
