@@ -34,6 +34,7 @@ class Counter:
         ends_at: when the budget's day or month ends, on the monotonic clock.
         lease: how much this replica may have used.
         free: what was unused outside this replica, when the coordinator was last asked.
+        promised: what other replicas, which have not been heard yet, may give back of that.
         gone: what replicas that are no more have used; ``None`` before the coordinator has said.
         scarce: other replicas wait for what this one may not need.
     """
@@ -45,11 +46,12 @@ class Counter:
     ends_at: float = math.inf
     lease: float = 0.0
     free: float = field(init=False)
+    promised: float = 0.0
     gone: float | None = None
     scarce: bool = False
     meter: Meter = field(init=False)
     id: str = field(init=False)
-    _need: float = 0.0
+    _waiting: list[float] = field(default_factory=list)
     _denied_at: float = -math.inf
     _tried: float = 0.0
     _pace: float = 0.0
@@ -72,8 +74,11 @@ class Counter:
 
     def blocked(self, amount: float) -> None:
         """Note that a request for so much waits for room: here, or in another of its limits."""
-        if amount <= self.limit.amount:
-            self._need = amount
+        self._waiting.append(amount)
+
+    def unblocked(self, amount: float) -> None:
+        """Note that it waits no more."""
+        self._waiting.remove(amount)
 
     def is_denied(self, now: float) -> bool:
         """Say whether the coordinator had nothing to give a moment ago."""
@@ -85,10 +90,12 @@ class Counter:
         self._pace, self._tried = max(self._tried, faded), 0.0
         used = self.meter.used(now) if now < self.ends_at else 0.0
         room = max(0.0, self.lease - used)
-        need = self._need if self._need > room else 0.0
+        need = next((amount for amount in self._waiting if room < amount <= self.limit.amount), 0.0)
         target = self._target(used)
-        kept = 0.0 if need else min(room, max(target, self._need))
-        self.lease, self._need, self.scarce = used + kept, 0.0, False
+        kept = 0.0 if need else min(room, max(target, sum(self._waiting)))
+        if self._is_whole:
+            kept = math.ceil(kept)
+        self.lease, self.scarce = used + kept, False
         want = max(0.0, target - kept - need)
         return Demand(
             self.id, self.limit.amount, used, self.lease, need, want, self._lasts_s(now), self._is_whole, self.gone
@@ -97,8 +104,8 @@ class Counter:
     def grant(self, demand: Demand, grant: Grant, now: float) -> None:
         """Take the coordinator's answer to a demand."""
         self.lease += grant.added
-        self.free, self.gone = grant.free + grant.elsewhere, grant.gone
-        if demand.need > grant.added + grant.elsewhere:
+        self.free, self.promised, self.gone = grant.free + grant.elsewhere, grant.promised, grant.gone
+        if demand.need > grant.added + self.free:
             self.deny(now)
 
     def deny(self, now: float) -> None:
@@ -107,7 +114,7 @@ class Counter:
 
     def is_busy(self) -> bool:
         """Say whether the next report should speak of this counter."""
-        return bool(self._tried or self._need or self._pace or self.scarce)
+        return bool(self._tried or self._waiting or self._pace or self.scarce)
 
     def has_excess(self, now: float) -> bool:
         """Say whether the lease holds more than this replica has use for."""

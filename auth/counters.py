@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from auth.counter import Counter, Owner
@@ -68,11 +69,17 @@ class Counters:
             counter.tried(amount)
         self._busy.update(counters)
 
-    def block(self, counters: Sequence[Counter], amounts: Sequence[float]) -> None:
-        """Let the next report ask for the room that a request waits for, in all of its limits at once."""
+    @contextmanager
+    def blocked(self, counters: Sequence[Counter], amounts: Sequence[float]) -> Iterator[None]:
+        """Let reports ask for the room that a request waits for meanwhile, in all of its limits at once."""
         for counter, amount in zip(counters, amounts, strict=True):
             counter.blocked(amount)
         self._busy.update(counters)
+        try:
+            yield
+        finally:
+            for counter, amount in zip(counters, amounts, strict=True):
+                counter.unblocked(amount)
 
     def note_all(self) -> None:
         """Let the next report speak of every counter."""

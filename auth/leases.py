@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 SILENCE_S = 5.0
 """A replica that has not reported for so long is gone."""
 
-_HUNGER_S = 0.5
-"""A need that is not repeated for so long has passed."""
+_HUNGER_S = 1.0
+"""A need that is neither repeated nor taken back for so long has passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,14 @@ class Grant:
         added: to the replica's lease.
         free: left for anybody.
         elsewhere: leased to other replicas, and not used by them when they last spoke.
+        promised: the part of that which may come yet: its holders have not heard, or not answered, that others wait.
         gone: used by replicas that are no more.
     """
 
     added: float
     free: float
     elsewhere: float
+    promised: float
     gone: float
 
 
@@ -111,8 +113,21 @@ class _Gone:
 
 @dataclass(slots=True)
 class _Lease:
+    """What a replica holds.
+
+    Attributes:
+        answered: it had heard that others wait, and kept this all the same.
+        asked: it has heard it since.
+    """
+
     amount: float
     used: float
+    answered: bool
+    asked: bool = False
+
+    @property
+    def unused(self) -> float:
+        return self.amount - self.used
 
 
 @dataclass(slots=True)
@@ -135,12 +150,15 @@ class _Pool:
     def answer(self, replica: str, demand: Demand, now: float) -> Grant:
         self.amount, self.lasts_s = demand.amount, demand.lasts_s
         self.gone = [gone for gone in self.gone if gone.replica != replica]  # it was only silent
-        lease = self.leases[replica] = _Lease(demand.keep, demand.used)
+        before = self.leases.get(replica)
+        lease = self.leases[replica] = _Lease(demand.keep, demand.used, answered=before is not None and before.asked)
         free = self.free(now)
         added = self._added(replica, demand, free, now)
-        elsewhere = sum(other.amount - other.used for other in self.leases.values() if other is not lease)
+        others = [other for other in self.leases.values() if other is not lease]
+        elsewhere = sum(other.unused for other in others)
+        promised = sum(other.unused for other in others if not other.answered)
         lease.amount += added
-        return Grant(added, max(0.0, free - added), elsewhere, self.gone_amount(now))
+        return Grant(added, max(0.0, free - added), elsewhere, promised, self.gone_amount(now))
 
     def _added(self, replica: str, demand: Demand, free: float, now: float) -> float:
         """Serve needs first come, first served, whole or not at all; only then wants, in equal parts."""
@@ -241,7 +259,8 @@ class Coordinator:
         for counter in self._hungry:
             pool = self._pools[counter]
             lease = pool.leases.get(replica)
-            if lease is not None and lease.amount > lease.used and pool.needs.keys() != {replica}:
+            if lease is not None and lease.unused > 0 and pool.needs.keys() != {replica}:
+                lease.asked = True
                 yield counter
 
     def _bury_the_silent(self, now: float) -> None:

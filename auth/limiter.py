@@ -21,7 +21,12 @@ REPORT_S = 0.1
 _ANSWER_TIMEOUT_S = 0.5
 _MARGIN_S = 1.0
 _PAUSE_S = 0.05
-_PATIENCE = 6
+_PATIENCE_S = 0.3
+"""How long a request waits for room that other replicas hold, and may be about to use."""
+
+LONG_PATIENCE_S = 2.0
+"""How long while one of them, or the coordinator, has not been heard: a machine may be too busy to answer at once."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -68,6 +73,7 @@ class Limiter:
         self._replicas = 1
         self._sequence = 0
         self._answered_at = -math.inf
+        self._unanswered_at = -math.inf
         self._asking = asyncio.Lock()
         self._reporting: asyncio.Task[None] | None = None
 
@@ -118,7 +124,9 @@ class Limiter:
             async with asyncio.timeout(_ANSWER_TIMEOUT_S):
                 reply = await self._source.report(Report(self._replica, self._sequence, demands))
         except Exception as error:  # whatever stands between: the limiter goes on without
-            self._degrade(error)
+            self._unanswered_at = self._clock()
+            if not isinstance(error, TimeoutError) or self._unanswered_at - self._answered_at > LONG_PATIENCE_S:
+                self._degrade(error)
             return
         self._counters.take(demands, reply, self._clock())
         if reply.introduce or self.degraded:
@@ -135,7 +143,8 @@ class Limiter:
         short = self._short(counters, amounts)
         hopeless = self.degraded or any(self._is_hopeless(*pair) for pair in short)
         if self._is_stale() or (short and not hopeless):
-            await self._supply(counters, amounts)
+            with self._counters.blocked(counters, amounts):
+                await self._supply(counters, amounts)
             short = self._short(counters, amounts)
         now = self._clock()
         if short:
@@ -155,22 +164,25 @@ class Limiter:
 
         What other replicas hold without using it comes back within moments: it is worth a short wait.
         """
-        for attempt in range(_PATIENCE):
-            if attempt:
-                await self._pause(_PAUSE_S)
-            self._counters.block(counters, amounts)
+        began_at = self._clock()
+        while True:
             await self._ask(self._short(counters, amounts))
             short = self._short(counters, amounts)
             if not short or self.degraded or any(self._is_hopeless(*pair) for pair in short):
                 return
-        for counter, _ in self._short(counters, amounts):
+            unheard = self._answered_at <= began_at or all(counter.promised > 0 for counter, _ in short)
+            if self._clock() - began_at >= (LONG_PATIENCE_S if unheard else _PATIENCE_S):
+                break
+            await self._pause(_PAUSE_S)
+        for counter, _ in short:
             counter.deny(self._clock())
 
     async def _ask(self, short: Sequence[tuple[Counter, float]]) -> None:
+        asked_at = self._clock()
         async with self._asking:  # whoever waited here may have been answered by the report before
             now = self._clock()
             missing = any(amount > counter.room(now) and not counter.is_denied(now) for counter, amount in short)
-            if missing or self._is_stale():
+            if (missing or self._is_stale()) and self._unanswered_at <= asked_at:
                 await self.report()
 
     def _is_hopeless(self, counter: Counter, amount: float) -> bool:

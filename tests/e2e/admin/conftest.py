@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -66,14 +65,6 @@ class User:
     def chat(self, model: str = "echo", max_tokens: int = 1, **fields: object) -> httpx.Response:
         body = {"model": model, "messages": [{"role": "user", "content": "word"}], "max_tokens": max_tokens, **fields}
         return self.http.post(CHAT, json=body)
-
-    def chat_patiently(self, **fields: Any) -> httpx.Response:
-        """Come back when told to: on a busy machine one replica may be slow to give up what another needs."""
-        answer = self.chat(**fields)
-        while answer.status_code == 429 and int(answer.headers["retry-after"]) <= 1:
-            time.sleep(1)
-            answer = self.chat(**fields)
-        return answer
 
 
 @pytest.fixture

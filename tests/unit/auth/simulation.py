@@ -27,7 +27,8 @@ def project_with(*limits: Limit) -> Project:
 class World:
     """Some replicas and their coordinator; ``alive`` turned off, the coordinator answers nobody.
 
-    Nor does it answer those replicas that are ``silent``.
+    Nor does it answer those replicas that are ``silent``. Those in ``busy_until`` do not report before that time;
+    until ``slow_until`` the coordinator takes too long for an answer.
     """
 
     replicas: int = 1
@@ -37,6 +38,8 @@ class World:
     limiters: list[Limiter] = field(init=False)
     skew: float = 0.0
     silent: set[str] = field(default_factory=set)
+    slow_until: float = 0.0
+    busy_until: dict[Limiter, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.limiters = [
@@ -50,6 +53,8 @@ class World:
     async def report(self, report: Report) -> Reply:
         if not self.alive or report.replica in self.silent:
             raise ConnectionError
+        if self.now < self.slow_until:
+            raise TimeoutError
         return self.coordinator.report(report, self.now)
 
     async def pass_time(self, seconds: float) -> None:
@@ -57,7 +62,8 @@ class World:
         for _ in range(max(1, round(seconds / REPORT_S))):
             self.now += REPORT_S
             for limiter in self.limiters:
-                await limiter.report()
+                if self.now >= self.busy_until.get(limiter, 0):
+                    await limiter.report()
 
 
 async def admitted(reservation: Reservation) -> bool:

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,8 +39,9 @@ async def test_replicas_share_a_limit_through_the_actor_and_outlive_its_death(cl
     actor = ray.get_actor(NAME, namespace=NAMESPACE)
     pid = await actor.__ray_call__.remote(lambda _: os.getpid())
     os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: one.degraded is not None, within_s=10)
-    await eventually(lambda: one.degraded is None and two.degraded is None, within_s=60)
+    killed_at = time.monotonic()
+    await eventually(lambda: min(one._answered_at, two._answered_at) > killed_at, within_s=60)
+    assert (one.degraded, two.degraded) == (None, None)
     await asyncio.sleep(0.3)
     assert await send(one, 10) + await send(two, 10) <= 10
     await one.close()

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from auth.limiter import LONG_PATIENCE_S, _bounds
 from auth.limits import Limit
 from auth.rejection import Rejected
 from auth.usage import Price, Usage
@@ -197,3 +198,96 @@ async def test_who_waits_for_one_limit_keeps_its_room_in_the_others() -> None:
     world.silent.clear()
     await world.pass_time(0.5)
     assert await admitted(second.reserve(key, PROJECT, model="m", estimate=cheap, price=price))
+
+
+async def test_room_that_a_busy_replica_holds_is_waited_for() -> None:
+    world = World(replicas=2)
+    holder, other = world.limiters
+    key = key_with(Limit("requests", "minute", 3))
+    assert await admitted(holder.reserve(key, PROJECT, model="m", estimate=ONE))
+    world.busy_until[holder] = world.now + 1.5
+    results = [await admitted(other.reserve(key, PROJECT, model="m", estimate=ONE)) for _ in range(3)]
+    assert results == [True, True, False]
+
+
+async def test_the_wait_for_a_busy_replica_is_bounded() -> None:
+    world = World(replicas=2)
+    holder, other = world.limiters
+    key = key_with(Limit("requests", "minute", 3))
+    assert await admitted(holder.reserve(key, PROJECT, model="m", estimate=ONE))
+    asked_at = world.now
+    world.busy_until[holder] = asked_at + 60
+    with pytest.raises(Rejected) as rejected:
+        await other.reserve(key, PROJECT, model="m", estimate=ONE).__aenter__()
+    assert LONG_PATIENCE_S <= world.now - asked_at < LONG_PATIENCE_S + 0.2
+    assert rejected.value.frees_in_s == 1
+    assert not await admitted(other.reserve(key, PROJECT, model="m", estimate=ONE))
+    assert world.now - asked_at < LONG_PATIENCE_S + 0.2  # whoever comes right after is not kept waiting
+
+
+async def test_who_has_heard_that_others_wait_and_keeps_its_room_is_not_waited_for_long() -> None:
+    world = World(replicas=2)
+    holder, other = world.limiters
+    key = key_with(Limit("requests", "minute", 3))
+    assert await admitted(holder.reserve(key, PROJECT, model="m", estimate=ONE))
+
+    async def keep_asking_of_the_holder(seconds: float) -> None:
+        holder._counters.note(holder._counters.find(_bounds(key, PROJECT), "m", world.now), [1])
+        await world.pass_time(seconds)
+
+    other._pause = keep_asking_of_the_holder
+    asked_at = world.now
+    assert not await admitted(other.reserve(key, PROJECT, model="m", estimate=ONE))
+    assert world.now - asked_at < 0.7
+
+
+async def test_a_slow_coordinator_is_waited_for_and_nothing_is_overshot() -> None:
+    world = World(replicas=2)
+    first, second = world.limiters
+    await world.pass_time(0.2)
+    world.slow_until = world.now + 1.5
+    key = key_with(Limit("requests", "minute", 3))
+    results = [await admitted(one.reserve(key, PROJECT, model="m", estimate=ONE)) for one in (first, second) * 2]
+    assert results == [True, True, True, False]
+    assert (first.degraded, second.degraded) == (None, None)
+
+
+async def test_a_coordinator_that_is_slow_for_long_counts_as_away() -> None:
+    world = World(replicas=2)
+    await world.pass_time(0.2)
+    world.slow_until = world.now + 60
+    await world.pass_time(LONG_PATIENCE_S + 0.2)
+    assert "does not answer" in (world.limiters[0].degraded or "")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.integers(0, 2),  # which replica is asked
+            st.lists(st.floats(0, 1.3), min_size=3, max_size=3),  # for how long each of the others is busy
+            st.integers(1, 6),  # tokens that are asked for
+            st.integers(0, 6),  # tokens that are used
+        ),
+        max_size=25,
+    ),
+    limit=st.integers(1, 12),
+)
+async def test_busy_replicas_together_admit_exactly_what_one_counter_would(
+    steps: list[tuple[int, list[float], int, int]], limit: int
+) -> None:
+    world = World(replicas=3)
+    key = key_with(Limit("completion_tokens", "month", limit))
+    used = 0
+    for replica, busy_s, asked, taken in steps:
+        await world.pass_time(0.3)  # what was used is known, and no denial is believed any more
+        asker = world.limiters[replica]
+        world.busy_until = {
+            other: world.now + s for other, s in zip(world.limiters, busy_s, strict=True) if other is not asker
+        }
+        reservation = asker.reserve(key, PROJECT, model="m", estimate=Usage(0, asked))
+        assert await admitted(reservation) is (used + asked <= limit)
+        if used + asked <= limit:
+            used += min(taken, asked)
+            reservation.settle(Usage(0, min(taken, asked)))
+        world.busy_until = {}
