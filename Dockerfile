@@ -26,6 +26,7 @@ COPY scripts/recipe.py scripts/setup.py scripts/
 COPY auth/__init__.py auth/
 COPY engines/__init__.py engines/
 COPY gateway/__init__.py gateway/
+COPY objects/__init__.py objects/
 RUN python -m venv .venv
 VOLUME /var/lib/raygate
 EXPOSE 8000
@@ -41,6 +42,7 @@ RUN --mount=type=cache,target=/root/.cache/pip .venv/bin/python scripts/setup.py
 COPY auth auth
 COPY engines engines
 COPY gateway gateway
+COPY objects objects
 COPY configs configs
 USER 10001:10001
 CMD ["serve", "/app/configs/gpu.yaml"]
@@ -52,6 +54,7 @@ RUN --mount=type=cache,target=/root/.cache/pip .venv/bin/python scripts/setup.py
 COPY auth auth
 COPY engines engines
 COPY gateway gateway
+COPY objects objects
 COPY configs configs
 USER 10001:10001
 CMD ["serve", "/app/configs/quickstart.yaml"]
