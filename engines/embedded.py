@@ -86,14 +86,22 @@ def prepare(name: str, home: Path) -> Path:
         raise EngineStartError(f"There is no embedded model {name!r}; there are: {', '.join(sorted(MODELS))}.")
     model = MODELS[name]
     packaged = locate(model)
-    if model.convert is None:
-        return packaged
     folder = home / "models" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{name}.lock")):
-        if not folder.exists():
+        if model.convert is None:
+            _link(folder, packaged)
+        elif not folder.exists():
             convert_aside(model.convert, packaged, folder)
     return folder
+
+
+def _link(folder: Path, packaged: Path) -> None:
+    """Make ``folder`` a link to what is a model folder already; an older link may lead into a removed environment."""
+    if folder.is_symlink() and folder.resolve() != packaged.resolve():
+        folder.unlink()
+    if not folder.exists():
+        folder.symlink_to(packaged, target_is_directory=True)
 
 
 def locate(model: Embedded) -> Path:

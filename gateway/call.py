@@ -59,6 +59,7 @@ class Call:
         model: the name that the client asked for, if it did.
         payload: the body for the engine, but for the model's own name.
         prompt: what becomes the model's prompt.
+        prompt_field: the field that it is in.
         stream: whether the answer is a stream of events.
         include_usage: whether the client wants a stream's usage chunk.
         max_tokens: completion tokens of one choice at most; ``None`` when the client does not bound them.
@@ -71,6 +72,7 @@ class Call:
     model: str | None
     payload: dict[str, Any]
     prompt: Prompt = field(default_factory=Prompt)
+    prompt_field: str = "messages"
     stream: bool = False
     include_usage: bool = False
     max_tokens: int | None = None

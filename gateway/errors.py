@@ -31,6 +31,7 @@ No message repeats what the client sent, but for the name of a parameter.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -246,12 +247,13 @@ def _is_field(part: str | int) -> bool:
     return isinstance(part, int) or part.isidentifier()
 
 
-def from_engine(status: int, body: bytes) -> ApiError:
+def from_engine(status: int, body: bytes, prompt: str = "messages") -> ApiError:
     """Mend an engine's own error: vLLM's codes are integers, its messages unbounded and full of input.
 
     Args:
         status: the engine's HTTP status, 400 or above.
         body: the engine's body, in whatever shape.
+        prompt: the field that holds the prompt, which a prompt that is too long is blamed on.
     """
     fields = _error_fields(body)
     message = fields.get("message")
@@ -259,8 +261,10 @@ def from_engine(status: int, body: bytes) -> ApiError:
         return overloaded() if status == 503 else engine_lost() if status >= 500 else ApiError(status, "Bad request.")
     code = fields.get("code") if isinstance(fields.get("code"), str) else None
     param = fields.get("param") if isinstance(fields.get("param"), str) else None
+    # vLLM's own footnote may repeat the value that it was sent.
+    message = _FOOTNOTE.sub("", message)
     if "maximum context length" in message or "longer than the maximum model length" in message:
-        code, param = "context_length_exceeded", "messages"
+        code, param = "context_length_exceeded", prompt
         if "(context_length_exceeded)" not in message:
             # LangChain looks for the code in the text.
             message = f"{message[: MESSAGE_LIMIT - 30]} (context_length_exceeded)"
@@ -271,6 +275,9 @@ def from_engine(status: int, body: bytes) -> ApiError:
     if status == 422:
         status = 400
     return ApiError(status, message, code=code or ("invalid_value" if status == 400 else None), param=param)
+
+
+_FOOTNOTE = re.compile(r" ?\(parameter=.*\)", re.DOTALL)
 
 
 def _error_fields(body: bytes) -> dict[str, Any]:

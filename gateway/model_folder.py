@@ -35,13 +35,15 @@ def context_length(model: ModelEntry, home: Path) -> int | None:
     if model.context_length or path is None or not path.is_file():
         return model.context_length
     config = orjson.loads(path.read_bytes())
+    if (sentences := path.with_name("sentence_bert_config.json")).is_file():
+        config |= orjson.loads(sentences.read_bytes())
     config = config.get("text_config") or config  # models of several modalities
     length = next((config[name] for name in _LENGTHS if name in config), None)
     return length if isinstance(length, int) else None
 
 
-_LENGTHS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
-"""What architectures call it in ``config.json``."""
+_LENGTHS = ("max_seq_length", "max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+"""What sentence-transformers and architectures call it, what was trained before what is possible."""
 
 
 def _downloaded(hub_id: str) -> Path:

@@ -117,7 +117,7 @@ async def _ask(
     asking = services.replicas.ask(model.application, call.path, headers, body, patience_s=patience_s)
     answer = await stack.enter_async_context(asking)
     if answer.status >= 400:
-        raise errors.from_engine(answer.status, await _whole(answer))
+        raise errors.from_engine(answer.status, await _whole(answer), call.prompt_field)
     return answer
 
 

@@ -66,6 +66,7 @@ def parse_completion(payload: dict[str, Any], bounds: Bounds) -> Call:
         model=body.model,
         payload=with_usage(payload),
         prompt=prompt,
+        prompt_field="prompt",
         stream=bool(body.stream),
         include_usage=body.include_usage,
         max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,

@@ -40,6 +40,7 @@ def parse_embedding(payload: dict[str, Any], bounds: Bounds) -> Call:
         model=body.model,
         payload=payload,
         prompt=prompt,
+        prompt_field="input",
         max_tokens=0,
         user=body.user,
     )
