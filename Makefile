@@ -8,7 +8,7 @@ FIND_PYTHON = for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& command -v $$python && exit; done
 
-.PHONY: help serve test test-unit lint bench env dev-env clean
+.PHONY: help serve test test-unit lint bench proto env dev-env clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -32,6 +32,9 @@ lint: dev-env ## Check style and types
 
 bench: dev-env ## Measure this machine: the engine alone, Raygate, and Ray Serve's ordinary path
 	@exec $(BIN)/python benchmarks/run.py
+
+proto: dev-env ## Generate the Python code of gateway/grpc/chat.proto
+	@exec $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. gateway/grpc/chat.proto
 
 clean: ## Remove the environment and the caches, not the data in RAYGATE_HOME
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from ray.serve import Application, Deployment
 from starlette.types import ASGIApp
 
 from gateway.envelope import Envelope
+from gateway.grpc.service import GrpcMethods
 from gateway.logs import configure_logs
 from gateway.routes.account import account_router
 from gateway.routes.admin.router import admin_router
@@ -43,7 +44,7 @@ def create_app(services: Services) -> Api:
 
 @serve.deployment(name="gateway")
 @serve.ingress()
-class Gateway:
+class Gateway(GrpcMethods):
     """A gateway replica; any number of them answer side by side."""
 
     async def __init__(self, settings: GatewaySettings) -> None:  # type: ignore[misc]  # Serve awaits it
@@ -51,8 +52,8 @@ class Gateway:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every figure, which nobody asks for
         self._stack = contextlib.AsyncExitStack()
         replica = serve.get_replica_context().replica_id.unique_id
-        services = await self._stack.enter_async_context(open_services(settings, replica))
-        self._asgi = create_app(services)
+        self._services = await self._stack.enter_async_context(open_services(settings, replica))
+        self._asgi = create_app(self._services)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._asgi

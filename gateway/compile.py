@@ -17,6 +17,13 @@ HEALTH_CHECK_PERIOD_S = 2
 HEALTH_CHECK_TIMEOUT_S = 30
 """How long a replica may be too busy to answer a health check before it is replaced."""
 
+GRPC_SERVICES = [
+    "gateway.grpc.chat_pb2_grpc.add_ChatServicer_to_server",
+    "grpc_health.v1.health_pb2_grpc.add_HealthServicer_to_server",
+    "gateway.grpc.reflection.add_reflection",
+]
+"""What tells Ray Serve which gRPC methods the gateway has."""
+
 _WAIT_LOOP_S = 0.5
 """How often a replica that is to stop looks whether its last request has ended."""
 
@@ -29,9 +36,12 @@ def serve_config(config: Config, *, host: str | None = None, port: int | None = 
         host: overrides the configured interface.
         port: overrides the configured port.
     """
+    grpc_port = config.gateway.grpc_port
+    grpc = {"grpc_options": {"port": grpc_port, "grpc_servicer_functions": GRPC_SERVICES}} if grpc_port else {}
     return {
         "proxy_location": "EveryNode",
         "http_options": {"host": host or config.gateway.host, "port": port or config.gateway.port},
+        **grpc,
         # The gateway writes one line of its own for each request.
         "logging_config": {"enable_access_log": False},
         "applications": [_gateway(config), *(_model(model, config) for model in config.models)],

@@ -192,6 +192,7 @@ class GatewayConfig(_Section):
     Attributes:
         host: the interface; engines' own ports need all of them (0.0.0.0), a firewall narrows it.
         port: where clients connect.
+        grpc_port: where clients connect that speak gRPC; ``None`` means nowhere.
         replicas: gateway processes.
         bounds: limits on what comes from outside.
         keep_alive_s: a comment is sent on a stream this often until its first event; 0 turns it off.
@@ -200,6 +201,7 @@ class GatewayConfig(_Section):
 
     host: str = Field(default="0.0.0.0", min_length=1)
     port: int = Field(default=8000, ge=1, le=65535)
+    grpc_port: int | None = Field(default=None, ge=1, le=65535)
     replicas: Annotated[GatewayReplicas, _ALSO_A_NUMBER] = GatewayReplicas()
     bounds: Bounds = Bounds()
     keep_alive_s: float = Field(default=15, ge=0)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from gateway.settings import Bounds
+
 _PORTS = (
     "RAY_SERVE_HAPROXY_METRICS_PORT",
     "RAY_SERVE_HAPROXY_STATS_PORT",
@@ -19,7 +21,7 @@ _DRAIN_S = 1
 
 
 def cluster_environment(
-    inherited: Mapping[str, str], *, home: Path, run: Path, request_timeout_s: float, offline: bool
+    inherited: Mapping[str, str], *, home: Path, run: Path, bounds: Bounds, offline: bool
 ) -> dict[str, str]:
     """Return the environment of the process that runs Ray, and so of everything below it.
 
@@ -27,7 +29,7 @@ def cluster_environment(
         inherited: this process's environment; what it sets for Ray Serve, vLLM and the hub wins over our defaults.
         home: the folder of the database, secrets and converted models.
         run: the private folder of this run, with a path short enough for Unix sockets.
-        request_timeout_s: the longest that a request may take.
+        bounds: on requests: how large they are, and how long they may take.
         offline: no model comes from the hub, so nobody needs to ask it.
     """
     defaults = {
@@ -38,8 +40,10 @@ def cluster_environment(
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, max(1, (os.cpu_count() or 1) // 2))),
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         # A reload, as when a gateway replica comes or goes, must not cut the streams that run through the old process.
-        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(int(request_timeout_s) + 30),
+        "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(int(bounds.request_timeout_s) + 30),
         "RAY_SERVE_HAPROXY_CLOSE_SPREAD_TIME_S": "1",
+        # A protobuf message is parsed before the gateway sees it.
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(bounds.max_body_bytes),
         # The gateway has metrics of its own; Ray's would read a log line of every request in Python.
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
         # A model that cannot start is told at once; one that has run before is brought back as often as it takes.

@@ -28,6 +28,11 @@ _REQUEST_ID = """\
     http-after-response set-header x-request-id %[var(txn.request_id)] if !{ res.hdr(x-request-id) -m found } { var(txn.request_id) -m found }
     http-after-response set-header x-request-id %[uuid] if !{ res.hdr(x-request-id) -m found }"""  # noqa: E501
 
+_GRPC_UNAVAILABLE = (
+    "status 200 content-type application/grpc hdr grpc-status 14"
+    ' hdr grpc-message "No gateway process is ready to take the request. Please retry."'
+)
+
 _REPLACED = ("errorfile ", "timeout http-request ", "timeout client ", "option splice-request", "option forwardfor")
 
 
@@ -65,12 +70,14 @@ def _amended(line: str, section: str, host: str, pages: Path, client_timeout_s: 
             return [line, *timeouts, "    errorfile 408 /dev/null", *files]
         case (("frontend prometheus" | "listen stats"), "bind"):
             return [f"    bind 127.0.0.1:{port}"]
-        case "frontend http_frontend", "bind":
+        case (("frontend http_frontend" | "frontend grpc_frontend"), "bind"):
             bind = f"    bind {'*' if host == '0.0.0.0' else host}:{port}"
-            return [bind, "    option forwardfor", *_REQUEST_ID.splitlines()]
-        case "backend default_backend", "http-request":
+            request_id = _REQUEST_ID.splitlines() if section == "frontend http_frontend" else []
+            return [bind, "    option forwardfor", *request_id]
+        case (("backend default_backend" | "backend default_grpc_backend"), "http-request"):
             # No application has the route yet: the gateway is still starting.
-            return [f"    http-request return status 503 errorfile {pages / '503'}.http"]
+            unavailable = f"status 503 errorfile {pages / '503'}.http"
+            return [f"    http-request return {_GRPC_UNAVAILABLE if 'grpc' in section else unavailable}"]
     return [line]
 
 

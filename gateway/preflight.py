@@ -41,6 +41,8 @@ def check(config: Config, *, host: str, port: int) -> None:
         check_packages(model)
         check_folder(model)
     check_port(host, port)
+    if grpc_port := config.gateway.grpc_port:
+        check_grpc_port(host, grpc_port, port)
     check_memory(config, available_memory())
 
 
@@ -65,8 +67,15 @@ def check_folder(model: ModelConfig) -> None:
         raise OperatorMistake(f"model {model.name!r}: the folder {folder} has no config.json, so it holds no model")
 
 
-def check_port(host: str, port: int) -> None:
-    """See that nobody else listens where clients are to connect."""
+def check_grpc_port(host: str, grpc_port: int, port: int) -> None:
+    """See that gRPC has a port of its own."""
+    if grpc_port == port:
+        raise OperatorMistake(f"gateway.grpc_port is {port}, where HTTP listens; choose another")
+    check_port(host, grpc_port, "gateway.grpc_port")
+
+
+def check_port(host: str, port: int, setting: str = "--port") -> None:
+    """See that nobody else listens where clients are to connect; ``setting`` is what chooses the port."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -74,8 +83,8 @@ def check_port(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         reasons = {
-            errno.EADDRINUSE: "another program uses it; choose another with --port",
-            errno.EACCES: "only root may use it; choose one above 1023 with --port",
+            errno.EADDRINUSE: f"another program uses it; choose another with {setting}",
+            errno.EACCES: f"only root may use it; choose one above 1023 with {setting}",
             errno.EADDRNOTAVAIL: "this machine has no such address",
         }
         reason = reasons.get(error.errno or 0, error.strerror or str(error))

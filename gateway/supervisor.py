@@ -89,11 +89,11 @@ class Cluster:
                 serve_config(self._config.model_copy(update={"database_url": None}), host="127.0.0.1", port=self._port)
             )
         )
-        timeout_s = self._config.gateway.bounds.request_timeout_s
-        write_error_pages(self._run / "pages", answer_timeout_s=timeout_s)
+        bounds = self._config.gateway.bounds
+        write_error_pages(self._run / "pages", answer_timeout_s=bounds.request_timeout_s)
         self._write_haproxy()
         environment = cluster_environment(
-            os.environ, home=self._home, run=self._run, request_timeout_s=timeout_s, offline=_is_offline(self._config)
+            os.environ, home=self._home, run=self._run, bounds=bounds, offline=_is_offline(self._config)
         )
         if self._config.database_url:
             # Not in the compiled file: Ray Serve logs what an application is told, and this may hold a password.

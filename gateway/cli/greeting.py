@@ -2,6 +2,7 @@
 
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from gateway.cli.readyz import ModelState
 
@@ -19,7 +20,10 @@ def greeting(config: "Config", base_url: str, states: list[ModelState], first_ke
         first_key: shown this once; ``None`` when the operator has the key already.
     """
     ready = [state.name for state in states if state.state == "ready"]
-    lines = ["", f"Base URL  {base_url}/v1", f"Models    {', '.join([*ready, *(it.name for it in config.aliases)])}"]
+    lines = ["", f"Base URL  {base_url}/v1"]
+    if grpc_port := config.gateway.grpc_port:
+        lines.append(f"gRPC      {urlsplit(base_url).hostname}:{grpc_port}")
+    lines.append(f"Models    {', '.join([*ready, *(it.name for it in config.aliases)])}")
     lines += [f"Failed    {state.name}: {state.detail}" for state in states if state.state == "failed"]
     if first_key:
         lines.append(f"API key   {first_key}  (shown only this once)")

@@ -1,13 +1,14 @@
 from pathlib import Path
 
 from gateway.environment import cluster_environment
+from gateway.settings import Bounds
 
 RUN = Path("/tmp/raygate-abcdefgh")
 
 
 def environment(inherited: dict[str, str] | None = None, *, offline: bool = True) -> dict[str, str]:
     return cluster_environment(
-        inherited or {}, home=Path("/home/raygate"), run=RUN, request_timeout_s=600, offline=offline
+        inherited or {}, home=Path("/home/raygate"), run=RUN, bounds=Bounds(), offline=offline
     )
 
 
