@@ -14,13 +14,16 @@ _SERVED: dict[tuple[str, Task], tuple[str, ...]] = {
     ("vllm", "generate"): (paths.CHAT, paths.COMPLETIONS, paths.MESSAGES, paths.COUNT_TOKENS, *_TOKENS),
     ("vllm", "embed"): (paths.EMBEDDINGS, paths.SCORE, paths.RERANK, *_TOKENS),
     ("vllm", "score"): (paths.SCORE, paths.RERANK, *_TOKENS),
+    ("vllm", "transcribe"): (paths.TRANSCRIPTIONS,),
     ("transformers", "generate"): (paths.CHAT, paths.COMPLETIONS, *_TOKENS),
     ("transformers", "embed"): (paths.EMBEDDINGS, *_TOKENS),
     ("upstream", "generate"): (paths.CHAT, paths.COMPLETIONS, paths.MESSAGES, paths.COUNT_TOKENS),
     ("upstream", "embed"): (paths.EMBEDDINGS,),
     ("upstream", "score"): (paths.SCORE, paths.RERANK),
+    ("upstream", "transcribe"): (paths.TRANSCRIPTIONS,),
     ("echo", "generate"): (paths.CHAT, paths.COMPLETIONS),
     ("echo", "embed"): (paths.EMBEDDINGS,),
+    ("echo", "transcribe"): (paths.TRANSCRIPTIONS,),
 }
 
 _GENERATING: dict[str, tuple[Capability, ...]] = {
