@@ -55,7 +55,7 @@ class BatchLineRow(Base):
 
 
 class RunnerRow(Base):
-    """One row: which gateway replica runs the batches. ``term`` rises with each change, and fences who held it before."""
+    """One row: which gateway replica runs the batches. ``term`` rises with each change: it fences who ran them before."""
 
     __tablename__ = "batch_runner"
 

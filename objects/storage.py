@@ -1,0 +1,117 @@
+"""Where the bytes of files are: a folder, or whatever else fsspec knows (``s3://bucket/prefix``, ``gs://``, ...).
+
+fsspec's calls block, so each one runs in a thread, and a file moves in pieces: no file is ever held in memory.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import fsspec
+
+from objects.errors import StorageFailed
+
+PIECE_BYTES = 2**20
+
+Write = Callable[[bytes], Awaitable[None]]
+
+_Result = TypeVar("_Result")
+_Arguments = ParamSpec("_Arguments")
+
+
+class Storage:
+    """A place of files, each known by its id alone: what clients call their files never becomes a path.
+
+    Args:
+        url: a folder, or a URL of a scheme that fsspec knows.
+        options: what fsspec's file system takes, such as ``{"endpoint_url": ...}``.
+
+    Raises:
+        ImportError: the package for the URL's scheme is not installed.
+        ValueError: fsspec does not know the scheme.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self._files, root = fsspec.core.url_to_fs(url, **options)
+        self._root = root.rstrip("/")
+        self._is_local = isinstance(self._files, fsspec.get_filesystem_class("file"))
+
+    @contextlib.asynccontextmanager
+    async def writing(self, file_id: str) -> AsyncGenerator[Write, None]:
+        """Yield what appends to a new file; when something goes wrong meanwhile, nothing is left of it.
+
+        Raises:
+            StorageFailed: the storage does not take it.
+        """
+        if self._is_local:
+            # The folder holds what clients have sent: it is the owner's alone.
+            await _in_thread(functools.partial(Path(self._root).mkdir, parents=True, exist_ok=True, mode=0o700))
+        file = await _in_thread(self._files.open, self._path(file_id), "wb")
+
+        async def write(piece: bytes) -> None:
+            await _in_thread(file.write, piece)
+
+        try:
+            yield write
+            await _in_thread(file.close)
+        except BaseException:
+            await asyncio.shield(self._discard(file, file_id))
+            raise
+
+    async def read(self, file_id: str) -> AsyncGenerator[bytes, None]:
+        """Yield a file's bytes in pieces.
+
+        Raises:
+            StorageFailed: it is not there, or cannot be read.
+        """
+        file = await _in_thread(self._files.open, self._path(file_id), "rb")
+        try:
+            while piece := await _in_thread(file.read, PIECE_BYTES):
+                yield piece
+        finally:
+            await asyncio.shield(_in_thread(file.close))
+
+    async def lines(self, file_id: str, longest: int) -> AsyncGenerator[bytes | None, None]:
+        """Yield a file's lines without their ends; ``None`` in place of one that is longer than ``longest`` bytes."""
+        held, is_long = b"", False
+        async with contextlib.aclosing(self.read(file_id)) as pieces:
+            async for piece in pieces:
+                *whole, rest = (held + piece).split(b"\n")
+                for line in whole:
+                    yield None if is_long or len(line) > longest else line
+                    is_long = False
+                is_long = is_long or len(rest) > longest
+                held = b"" if is_long else rest
+        if held or is_long:
+            yield None if is_long else held
+
+    async def remove(self, file_id: str) -> None:
+        """Remove a file; one that is not there is no error.
+
+        Raises:
+            StorageFailed: the storage does not answer.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            await _in_thread(self._files.rm_file, self._path(file_id))
+
+    async def _discard(self, file: Any, file_id: str) -> None:
+        with contextlib.suppress(StorageFailed):  # half a file that cannot be removed is swept away later
+            await _in_thread(file.close)
+            await self.remove(file_id)
+
+    def _path(self, file_id: str) -> str:
+        return f"{self._root}/{file_id}"
+
+
+async def _in_thread(
+    call: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
+) -> _Result:
+    try:
+        return await asyncio.to_thread(call, *args, **kwargs)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # each scheme's package raises its own
+        raise StorageFailed(f"the file storage failed: {type(error).__name__}") from error
