@@ -23,7 +23,8 @@ What an engine's app owes the gateway:
 * the paths, bodies and status codes of the OpenAI API, under ``/v1``;
 * ``usage`` in every answer, and in a last chunk when ``stream_options.include_usage`` is true;
 * whole server-sent events in each ASGI send;
-* an end to the work when the request's task is cancelled, since that is how a client's absence arrives.
+* an end to the work when the request's task is cancelled, since that is how a client's absence arrives;
+* if it can, its own count of a request that ends so: ``count_with`` of ``engines.used``.
 """
 
 import contextlib
@@ -40,6 +41,12 @@ from starlette.types import ASGIApp
 
 TOKEN_HEADER = b"x-raygate-internal"
 """Carries the cluster's internal token on every request from a gateway to an engine."""
+
+REQUEST_HEADER = b"x-raygate-request"
+"""Carries the gateway's own id of a request, which is unique; ``x-request-id`` is the client's."""
+
+USED_PATH = "/used/{request}"
+"""Where an engine replica's status port tells what a request has used, by that id (RFC 9110's 204: it cannot tell)."""
 
 LOAD_PATH = "/load"
 """Where an engine replica's status port tells how many requests it runs and holds back."""
@@ -83,6 +90,23 @@ class Load:
 
     running: int
     waiting: int
+
+
+@dataclass(frozen=True)
+class Used:
+    """Tokens that a request has used, as the API's ``usage`` counts them; ``cached_tokens`` are of the prompt's."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    def __add__(self, other: "Used") -> "Used":
+        """Return the sum of both."""
+        return Used(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+        )
 
 
 class Engine(ABC):

@@ -13,7 +13,7 @@ from ray import serve
 from ray.serve import Application, Deployment
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +21,7 @@ from engines.base import (
     LOAD_PATH,
     STATUS_PORT,
     TOKEN_HEADER,
+    USED_PATH,
     Engine,
     EngineSettings,
     EngineStartError,
@@ -28,6 +29,7 @@ from engines.base import (
     internal_token,
 )
 from engines.status import StatusServer
+from engines.used import UsedRecord
 
 WATCH_S = 0.5
 """How soon a replica notices that its engine died."""
@@ -68,8 +70,9 @@ class EngineReplica:
             await self._engine.stop()
             raise
         token = internal_token(settings.home)
-        self._asgi = InternalOnly(app, token)
-        status = Starlette(routes=[Route(LOAD_PATH, self._load)])
+        self._record = UsedRecord(app)
+        self._asgi = InternalOnly(self._record, token)
+        status = Starlette(routes=[Route(LOAD_PATH, self._load), Route(USED_PATH, self._used)])
         self._status = StatusServer(InternalOnly(status, token))
         self._watch = asyncio.create_task(self._end_with_engine(), name="engine-watch")
 
@@ -108,6 +111,13 @@ class EngineReplica:
 
     async def _load(self, _: Request) -> JSONResponse:
         return JSONResponse(asdict(self._engine.load()))
+
+    async def _used(self, request: Request) -> Response:
+        try:
+            used = await self._record.used(request.path_params["request"])
+        except KeyError:
+            return error_response(404, "Not found.")
+        return Response(status_code=204) if used is None else JSONResponse(asdict(used))
 
     async def call(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes

@@ -7,16 +7,18 @@ import asyncio
 import difflib
 import os
 from argparse import Namespace
+from functools import partial
 from typing import Any
 
 from ray.serve import Application
 from starlette.types import ASGIApp
 
-from engines.base import Engine, EngineSettings, EngineStartError, Load
+from engines.base import Engine, EngineSettings, EngineStartError, Load, Used
 from engines.embedded import resolve
 from engines.failure import StartLog, root_cause
 from engines.leaving import told_before_cancelled
 from engines.replica import application
+from engines.used import count_with
 
 CPU_DEFAULTS = {
     # GiB; vLLM's own default would take 4 on machines of any size.
@@ -66,6 +68,7 @@ class VllmEngine(Engine):
         args = _server_args(self.settings, source)
         config = await asyncio.to_thread(AsyncEngineArgs.from_cli_args(args).create_engine_config)
         self._client = AsyncLLM.from_vllm_config(config, stat_loggers=[self._stat_logger()])
+        _count_requests(self._client.output_processor)
         tasks = await self._client.get_supported_tasks()
         app = build_app(args, tasks, self._client.model_config)
         await init_app_state(self._client, app.state, args, tasks)
@@ -103,6 +106,24 @@ class VllmEngine(Engine):
                 pass
 
         return Waiting
+
+
+def _count_requests(processor: Any) -> None:
+    """Let each request be counted by vLLM's own state of it, which an abort leaves as it is."""
+    add_request = processor.add_request
+
+    def add_counted(request: Any, *args: Any, **kwargs: Any) -> None:
+        add_request(request, *args, **kwargs)
+        count_with(partial(_used_by, processor.request_states[request.request_id]))
+
+    processor.add_request = add_counted
+
+
+def _used_by(state: Any) -> Used:
+    tokens = state.detokenizer.num_output_tokens() if state.detokenizer else 0
+    if state.request_index:  # a further choice of the same prompt
+        return Used(completion_tokens=tokens)
+    return Used(state.prompt_len, tokens, state.num_cached_tokens)
 
 
 def _environment(settings: EngineSettings) -> dict[str, str]:

@@ -12,8 +12,8 @@ class EchoArgs(BaseModel):
         tokens_per_s: the pace of one stream; ``None`` is as fast as it can.
         first_token_s: what a prefill would take.
         default_max_tokens: tokens of an answer when the request names no number.
-        journal: a file that gets a line for every token of a stream, with the request's id; it survives the engine,
-            so that fault tests can compare a ledger with what was really produced.
+        journal: a file that gets a line for every token, with the request's id; it survives the engine, so that fault
+            tests can compare a ledger with what was really produced.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,8 +1,7 @@
 """The echo engine: the routes, and the count of what runs."""
 
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
+from functools import partial
 
 from pydantic import ValidationError
 from starlette.applications import Starlette
@@ -16,6 +15,7 @@ from engines.echo.args import EchoArgs
 from engines.echo.embedding import embeddings
 from engines.echo.reply import ChatReply, CompletionReply, Reply
 from engines.echo.request import ChatRequest, CompletionRequest, EmbeddingRequest, RequestError, parse
+from engines.used import count_with
 
 
 class EchoEngine(Engine):
@@ -31,9 +31,12 @@ class EchoEngine(Engine):
             first = error.errors()[0]
             raise EngineStartError(f"engine_args.{first['loc'][0]}: {first['msg']}") from None
         self._running = 0
+        self._journal: int | None = None
 
     async def start(self) -> ASGIApp:
         """Return the app; there is nothing to load."""
+        if self._args.journal is not None:
+            self._journal = os.open(self._args.journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         app = Starlette(
             routes=[
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
@@ -57,6 +60,12 @@ class EchoEngine(Engine):
         """Return the count of answers in progress; an echo queues nothing."""
         return Load(running=self._running, waiting=0)
 
+    async def stop(self) -> None:
+        """Close the journal."""
+        if self._journal is not None:
+            os.close(self._journal)
+            self._journal = None
+
     async def _chat(self, request: Request) -> Response:
         chat = parse(ChatRequest, await request.body())
         return await self._answer(request, ChatReply(chat, self.settings.model, self._args))
@@ -70,24 +79,14 @@ class EchoEngine(Engine):
         return Response(embeddings(asked, self.settings.model), media_type="application/json")
 
     async def _answer(self, request: Request, reply: Reply) -> Response:
+        count_with(reply.used)
+        if self._journal is not None:
+            line = f"{request.headers.get('x-request-id', '')}\n".encode()
+            reply.journal(partial(os.write, self._journal, line))
         if reply.asked.stream:
-            events = reply.events()
-            if self._args.journal:
-                events = _journaled(events, self._args.journal, request.headers.get("x-request-id", ""))
-            return StreamingResponse(events, media_type="text/event-stream")
+            return StreamingResponse(reply.events(), media_type="text/event-stream")
         await reply.wait()
         return Response(reply.whole(), media_type="application/json")
-
-
-async def _journaled(events: AsyncIterator[bytes], path: Path, request_id: str) -> AsyncIterator[bytes]:
-    journal = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    try:
-        async for event in events:
-            if b'"delta":{"content":' in event:
-                os.write(journal, f"{request_id}\n".encode())
-            yield event
-    finally:
-        os.close(journal)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -5,11 +5,12 @@ import itertools
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, ClassVar
 
 import orjson
 
+from engines.base import Used
 from engines.echo.args import EchoArgs
 from engines.echo.request import ChatRequest, Completing, CompletionRequest, words_of, words_of_message
 
@@ -40,6 +41,8 @@ class Reply(ABC):
         self._words = [some or ["echo"] for some in words]
         self._tokens = tokens
         self._args = args
+        self._prompt_tokens, self._produced = prompt_tokens, 0
+        self._journal: Callable[[], object] | None = None
         self._head = {"id": f"{self.prefix}-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
         completion = tokens * len(words)
         self._usage = {
@@ -62,10 +65,22 @@ class Reply(ABC):
     def piece(self, text: str) -> dict[str, Any]:
         """Return what the event of a token says, or, without text, that of a choice's end."""
 
+    def journal(self, note: Callable[[], object]) -> None:
+        """Let ``note`` be called for each token that is produced."""
+        self._journal = note
+
+    def used(self) -> Used:
+        """Return what has been used so far."""
+        return Used(self._prompt_tokens, self._produced)
+
     async def wait(self) -> None:
-        """Take the time that the tokens would take at the configured pace."""
-        pace = self._tokens / self._args.tokens_per_s if self._args.tokens_per_s else 0
-        await asyncio.sleep(self._args.first_token_s + pace)
+        """Produce every token, at the configured pace."""
+        pause = 1 / self._args.tokens_per_s if self._args.tokens_per_s else 0
+        await asyncio.sleep(self._args.first_token_s)
+        for _, index in itertools.product(range(self._tokens), self.choices):
+            if pause and index == 0:
+                await asyncio.sleep(pause)
+            self._produce()
 
     def whole(self) -> bytes:
         """Return the answer's object."""
@@ -89,9 +104,15 @@ class Reply(ABC):
         for place, index in itertools.product(range(self._tokens), self.choices):
             if pause and index == 0:
                 await asyncio.sleep(pause)
+            self._produce()
             yield self._event(index, self.piece(self._token(index, place)))
         for event in self._ending():
             yield event
+
+    def _produce(self) -> None:
+        self._produced += 1
+        if self._journal is not None:
+            self._journal()
 
     def _ending(self) -> Iterator[bytes]:
         for index in self.choices:

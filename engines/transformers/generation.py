@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 
+from engines.base import Used
 from engines.transformers.scheduler import Produced, Scheduler
 from engines.transformers.sequence import Piece, Sequence
+from engines.used import count_with
 
 Pieces = list[tuple[Sequence, Piece]]
 
@@ -50,7 +52,13 @@ class Generation:
         self._dispatcher = dispatcher
         self.sequences = sequences
 
+    def used(self) -> Used:
+        """Return what has been used so far."""
+        prompts = {id(sequence.prompt): len(sequence.prompt) for sequence in self.sequences}
+        return Used(sum(prompts.values()), sum(len(sequence.tokens) for sequence in self.sequences))
+
     async def __aenter__(self) -> "Generation":
+        count_with(self.used)
         self._inbox = self._dispatcher.open(self.sequences)
         self._scheduler.add(self.sequences)
         return self
