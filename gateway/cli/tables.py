@@ -39,8 +39,12 @@ def show(
         writer.writerow(columns)
         writer.writerows([text(record[column]) for column in columns] for record in records)
     else:
-        # In a pipe there is no width to fit: a wrapped id cannot be copied or searched for.
-        Console(width=None if sys.stdout.isatty() else WIDTH).print(_table(records, columns))
+        console().print(_table(records, columns))
+
+
+def console() -> Console:
+    """Return standard output; in a pipe there is no width to fit, and a wrapped id cannot be copied or searched for."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
 def text(value: Any) -> str:

@@ -1,0 +1,138 @@
+"""``raygate doctor``: holds any OpenAI-compatible server against the wire contract, and prints what came of it."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.cli.options import DEFAULT_BASE_URL, FAILURE, MISTAKE, AsJson, BaseUrl, fail
+from gateway.cli.tables import console
+
+if TYPE_CHECKING:
+    from gateway.contract.check import Check
+    from gateway.contract.examine import Outcome, Result
+
+ApiKey = Annotated[
+    str, typer.Option("--key", "--api-key", envvar="RAYGATE_API_KEY", help="A key of the server.", show_default=False)
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", "-m", help="Which model; repeat it to compare several.", show_default="the first one listed"
+    ),
+]
+EmbeddingModel = Annotated[str | None, typer.Option(help="The model that embeds.", show_default="the same as --model")]
+Only = Annotated[str, typer.Option(metavar="GLOB", help="Only checks whose name or line matches: 'tools/*', 'C4.*'.")]
+Concurrency = Annotated[int, typer.Option(min=1, max=64, help="Checks that run at a time.")]
+Timeout = Annotated[float, typer.Option(min=1, help="Seconds that one check may take.")]
+
+MARKS: "Mapping[Outcome, str]" = {"passed": "✓", "failed": "✗", "absent": "○", "not applicable": "-", "error": "!"}
+COLOURS: "Mapping[Outcome, str]" = {"passed": "green", "failed": "red", "absent": "yellow", "error": "red"}
+
+
+def doctor(
+    base_url: BaseUrl = DEFAULT_BASE_URL,
+    api_key: ApiKey = "",
+    model: Models = None,
+    embedding_model: EmbeddingModel = None,
+    only: Only = "*",
+    concurrency: Concurrency = 4,
+    timeout: Timeout = 60,
+    as_json: AsJson = False,
+) -> None:
+    """Hold an OpenAI-compatible server against the wire contract.
+
+    Example: raygate doctor --base-url http://127.0.0.1:8000 --key sk-... --model smollm2
+
+    Marks: ✓ passed, ✗ failed, ○ an extra that the server lacks, - does not apply, ! could not be found out.
+
+    Exit codes: 0 when nothing failed, 1 when something did.
+    """
+    import aiohttp
+
+    from gateway.contract.catalogue import chosen
+    from gateway.contract.survey import WrongModel
+
+    checks = chosen(only)
+    if not checks:
+        fail(f"no check matches {only!r}", MISTAKE)
+    try:
+        found = asyncio.run(
+            _examine(_api(base_url), api_key, model or [], embedding_model, checks, concurrency, timeout)
+        )
+    except aiohttp.ClientError as error:
+        fail(f"nothing answers at {base_url}: {error}")
+    except WrongModel as error:
+        fail(error)
+    if as_json:
+        typer.echo(json.dumps({name: [_fields(result) for result in results] for name, results in found.items()}))
+    else:
+        _print(checks, found)
+    if any(result.is_bad for results in found.values() for result in results):
+        raise typer.Exit(FAILURE)
+
+
+def _api(base_url: str) -> str:
+    """Return the URL up to and with ``/v1``."""
+    url = base_url.rstrip("/")
+    return url if url.endswith("/v1") else f"{url}/v1"
+
+
+async def _examine(
+    base_url: str,
+    key: str,
+    models: list[str],
+    embedding_model: str | None,
+    checks: "Sequence[Check]",
+    concurrency: int,
+    timeout_s: float,
+) -> "dict[str, list[Result]]":
+    """Return each model's results, one model after the other."""
+    from gateway.contract.examine import examine
+    from gateway.contract.server import Server, session
+
+    async with session() as connections:
+        names = models or [await Server(connections, base_url, key, "").first_model()]
+        found = {}
+        for name in names:
+            server = Server(connections, base_url, key, name, embedding_model)
+            found[name] = await examine(server, checks, concurrency=concurrency, timeout_s=timeout_s)
+        return found
+
+
+def _fields(result: "Result") -> dict[str, str]:
+    return {
+        "check": result.check.name,
+        "line": result.check.line,
+        "outcome": result.outcome,
+        "reason": result.reason,
+    }
+
+
+def _print(checks: "Sequence[Check]", found: "Mapping[str, list[Result]]") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    several = len(found) > 1
+    table = Table(box=None, pad_edge=False)
+    for column in ("LINE", "CHECK", *found, *([] if several else ["WHY"])):
+        table.add_column(column, overflow="fold")
+    for check, *results in zip(checks, *found.values(), strict=True):
+        marks = [Text(MARKS[result.outcome], COLOURS.get(result.outcome, "")) for result in results]
+        why = [] if several else [Text(results[0].reason)]
+        table.add_row(check.line, check.name.replace("_", " "), *marks, *why)
+    screen = console()
+    screen.print(table)
+    for name, results in found.items():
+        if several:
+            for result in results:
+                if result.is_bad or result.outcome == "absent":
+                    screen.print(Text(f"{name}: {result.check.name}: {result.reason}"))
+        screen.print(Text(f"{name}: {_sums(results)}"))
+
+
+def _sums(results: "Sequence[Result]") -> str:
+    counts = {outcome: sum(result.outcome == outcome for result in results) for outcome in MARKS}
+    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
