@@ -55,7 +55,7 @@ class BatchLineRow(Base):
 
 
 class RunnerRow(Base):
-    """One row: which gateway replica runs the batches. ``term`` rises with each change: it fences who ran them before."""
+    """One row: which gateway replica runs the batches. ``term`` rises with each change, and fences who was before."""
 
     __tablename__ = "batch_runner"
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from auth.store import Store
 from auth.tables import ProjectRow
 from objects.batch_tables import BatchRow
-from objects.errors import InUse, NoSuchObject, QuotaExceeded
+from objects.errors import InUse, NoSuchObject
 from objects.file_tables import FileRow
 from objects.ids import new_id
 from objects.states import ACTIVE
@@ -50,21 +50,18 @@ async def begin_file(store: Store, project: str) -> str:
     return file_id
 
 
-async def claim_bytes(store: Store, file_id: str, project: str, size: int, quota: int) -> None:
-    """Set aside so many bytes in all for an upload.
-
-    Raises:
-        QuotaExceeded: the project's files, and what its other uploads have claimed, leave no room for them.
-    """
+async def claim_bytes(store: Store, file_id: str, project: str, size: int, quota: int) -> bool:
+    """Set aside so many bytes in all for an upload; say whether the project's other files leave room for them."""
     async with store.writing() as connection:
         # Uploads of one project claim one after the other.
         await connection.execute(select(ProjectRow.id).where(ProjectRow.id == project).with_for_update())
         others = select(func.coalesce(func.sum(FileRow.bytes), 0)).where(
             FileRow.project_id == project, FileRow.id != file_id
         )
-        if int((await connection.execute(others)).scalar_one()) + size > quota:
-            raise QuotaExceeded(quota)
-        await connection.execute(update(FileRow).where(FileRow.id == file_id).values(bytes=size))
+        fits = int((await connection.execute(others)).scalar_one()) + size <= quota
+        if fits:
+            await connection.execute(update(FileRow).where(FileRow.id == file_id).values(bytes=size))
+        return fits
 
 
 async def finish_file(

@@ -5,21 +5,21 @@ fsspec's calls block, so each one runs in a thread, and a file moves in pieces: 
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import fsspec
 
-from objects.errors import StorageFailed
+from objects.errors import NoSuchObject, StorageFailed
 
 PIECE_BYTES = 2**20
+_THREADS = 8
 
 Write = Callable[[bytes], Awaitable[None]]
-
 _Result = TypeVar("_Result")
-_Arguments = ParamSpec("_Arguments")
 
 
 class Storage:
@@ -38,6 +38,11 @@ class Storage:
         self._files, root = fsspec.core.url_to_fs(url, **options)
         self._root = root.rstrip("/")
         self._is_local = isinstance(self._files, fsspec.get_filesystem_class("file"))
+        self._threads = ThreadPoolExecutor(_THREADS, "files")  # its own: a slow bucket must not hold up anything else
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False)
 
     @contextlib.asynccontextmanager
     async def writing(self, file_id: str) -> AsyncGenerator[Write, None]:
@@ -48,15 +53,15 @@ class Storage:
         """
         if self._is_local:
             # The folder holds what clients have sent: it is the owner's alone.
-            await _in_thread(functools.partial(Path(self._root).mkdir, parents=True, exist_ok=True, mode=0o700))
-        file = await _in_thread(self._files.open, self._path(file_id), "wb")
+            await self._call(partial(Path(self._root).mkdir, parents=True, exist_ok=True, mode=0o700))
+        file = await self._call(partial(self._files.open, self._path(file_id), "wb"))
 
         async def write(piece: bytes) -> None:
-            await _in_thread(file.write, piece)
+            await self._call(partial(file.write, piece))
 
         try:
             yield write
-            await _in_thread(file.close)
+            await self._call(file.close)
         except BaseException:
             await asyncio.shield(self._discard(file, file_id))
             raise
@@ -65,14 +70,15 @@ class Storage:
         """Yield a file's bytes in pieces.
 
         Raises:
-            StorageFailed: it is not there, or cannot be read.
+            NoSuchObject: it is not there.
+            StorageFailed: it cannot be read.
         """
-        file = await _in_thread(self._files.open, self._path(file_id), "rb")
+        file = await self._call(partial(self._files.open, self._path(file_id), "rb"))
         try:
-            while piece := await _in_thread(file.read, PIECE_BYTES):
+            while piece := await self._call(partial(file.read, PIECE_BYTES)):
                 yield piece
         finally:
-            await asyncio.shield(_in_thread(file.close))
+            await asyncio.shield(self._call(file.close))
 
     async def lines(self, file_id: str, longest: int) -> AsyncGenerator[bytes | None, None]:
         """Yield a file's lines without their ends; ``None`` in place of one that is longer than ``longest`` bytes."""
@@ -94,24 +100,21 @@ class Storage:
         Raises:
             StorageFailed: the storage does not answer.
         """
-        with contextlib.suppress(FileNotFoundError):
-            await _in_thread(self._files.rm_file, self._path(file_id))
-
-    async def _discard(self, file: Any, file_id: str) -> None:
-        with contextlib.suppress(StorageFailed):  # half a file that cannot be removed is swept away later
-            await _in_thread(file.close)
-            await self.remove(file_id)
+        with contextlib.suppress(NoSuchObject):
+            await self._call(partial(self._files.rm_file, self._path(file_id)))
 
     def _path(self, file_id: str) -> str:
         return f"{self._root}/{file_id}"
 
+    async def _discard(self, file: Any, file_id: str) -> None:
+        with contextlib.suppress(StorageFailed):  # half a file that cannot be removed is swept away later
+            await self._call(file.close)
+            await self.remove(file_id)
 
-async def _in_thread(
-    call: Callable[_Arguments, _Result], *args: _Arguments.args, **kwargs: _Arguments.kwargs
-) -> _Result:
-    try:
-        return await asyncio.to_thread(call, *args, **kwargs)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # each scheme's package raises its own
-        raise StorageFailed(f"the file storage failed: {type(error).__name__}") from error
+    async def _call(self, blocking: Callable[[], _Result]) -> _Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, blocking)
+        except FileNotFoundError as error:
+            raise NoSuchObject("no such file in the storage") from error
+        except Exception as error:  # each scheme's package raises its own
+            raise StorageFailed(f"the file storage failed: {type(error).__name__}") from error
