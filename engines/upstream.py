@@ -53,7 +53,7 @@ class UpstreamEngine(Engine):
 
     async def start(self) -> ASGIApp:
         """Open the connection pool and return the app."""
-        headers = {"content-type": "application/json"}
+        headers = {}
         if name := self._args.api_key_env:
             key = os.environ.get(name)
             if not key:
@@ -75,13 +75,12 @@ class UpstreamEngine(Engine):
 
     async def _relay(self, request: Request) -> Response:
         assert self._session is not None, "start comes first"  # noqa: S101
-        body = orjson.loads(await request.body())
-        body["model"] = self._args.model or self.settings.model
+        content_type, body = await _renamed(request, self._args.model or self.settings.model)
         url = f"{self._args.base_url.rstrip('/')}/{request.path_params['path']}"
-        headers = {"x-request-id": request.headers.get("x-request-id", "")}
+        headers = {"x-request-id": request.headers.get("x-request-id", ""), "content-type": content_type}
         self._running += 1
         try:
-            response = await self._session.post(url, data=orjson.dumps(body), headers=headers)
+            response = await self._session.post(url, data=body, headers=headers)
         except aiohttp.ClientError:
             self._running -= 1
             return error_response(503, "The upstream server cannot be reached.", type="service_unavailable_error")
@@ -92,6 +91,17 @@ class UpstreamEngine(Engine):
 
         kind = response.headers.get("content-type")
         return StreamingResponse(_chunks(response, done), response.status, media_type=kind)
+
+
+async def _renamed(request: Request, model: str) -> tuple[str, bytes]:
+    """Return the content type and the body of a request, which asks for the model by its name elsewhere."""
+    content_type = request.headers.get("content-type", "")
+    raw = await request.body()
+    if content_type.startswith("multipart/"):
+        # The gateway writes the model as the last field.
+        head, _, tail = raw.rpartition(b'name="model"\r\n\r\n')
+        return content_type, head + b'name="model"\r\n\r\n' + model.encode() + tail[tail.index(b"\r\n--") :]
+    return "application/json", orjson.dumps({**orjson.loads(raw), "model": model})
 
 
 async def _chunks(response: aiohttp.ClientResponse, done: Any) -> AsyncIterator[bytes]:

@@ -80,8 +80,8 @@ class Call:
     user: str | None = None
     metadata: Mapping[str, str] | None = None
 
-    def body_for(self, model: str, cache_salt: str | None = None) -> bytes:
-        """Return the body for the engine of ``model``.
+    def body_for(self, model: str, cache_salt: str | None = None) -> tuple[str, bytes]:
+        """Return the content type and the body for the engine of ``model``.
 
         Args:
             model: the model's own name, where the client may have asked for an alias.
@@ -90,7 +90,7 @@ class Call:
         payload = {**self.payload, "model": model}
         if cache_salt is not None:
             payload["cache_salt"] = cache_salt
-        return orjson.dumps(payload)
+        return "application/json", orjson.dumps(payload)
 
 
 def texts_of(content: Any) -> Iterable[str]:

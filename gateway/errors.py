@@ -151,9 +151,9 @@ def too_large(limit: int) -> ApiError:
     return ApiError(413, message, code="request_too_large", headers={"connection": "close"})
 
 
-def unsupported_media_type() -> ApiError:
-    """The body is not JSON by its own account."""
-    return ApiError(415, "Send the request body with 'Content-Type: application/json'.")
+def unsupported_media_type(wanted: str = "application/json") -> ApiError:
+    """The body is, by its own account, not of the form that the endpoint takes."""
+    return ApiError(415, f"Send the request body with 'Content-Type: {wanted}'.")
 
 
 def rejected(rejection: Rejected) -> ApiError:

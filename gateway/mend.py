@@ -17,23 +17,23 @@ def completion(answer: dict[str, Any]) -> dict[str, Any]:
     """Return a whole answer with the fields that OpenAI's schema requires, and no nulls beside them."""
     for choice in answer.get("choices", ()):
         if message := choice.get("message"):
-            choice["message"] = {**_told(message), "annotations": message.get("annotations") or []}
-    answer["choices"] = [_told(choice) for choice in answer.get("choices", ())]
+            choice["message"] = {**told(message), "annotations": message.get("annotations") or []}
+    answer["choices"] = [told(choice) for choice in answer.get("choices", ())]
     if answer.get("usage"):
         answer["usage"] = usage(answer["usage"])
-    return _told(answer)
+    return told(answer)
 
 
 def pooled(answer: dict[str, Any]) -> dict[str, Any]:
     """Return an answer that generated nothing; its usage counts the prompt, and nothing else."""
     if counted := answer.get("usage"):
         answer["usage"] = {name: counted.get(name, 0) for name in ("prompt_tokens", "total_tokens")}
-    return _told(answer)
+    return told(answer)
 
 
 def usage(counted: dict[str, Any]) -> dict[str, Any]:
     """Return a ``usage`` object with its details."""
-    prompt = _told(counted.get("prompt_tokens_details") or {})
+    prompt = told(counted.get("prompt_tokens_details") or {})
     return {
         **counted,
         "prompt_tokens_details": {"cached_tokens": 0, **prompt},
@@ -50,5 +50,6 @@ def ending(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {**chunk, "choices": ends}
 
 
-def _told(fields: dict[str, Any]) -> dict[str, Any]:
+def told(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that say something."""
     return {name: value for name, value in fields.items() if value is not None or name in _OF_OPENAI}

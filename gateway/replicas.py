@@ -95,8 +95,8 @@ class Replicas:
         Args:
             application: the Serve application of the model.
             path: the engine's path, ``/v1/...``.
-            headers: sent along with the internal token.
-            body: JSON.
+            headers: sent along with the internal token; among them the body's content type.
+            body: sent as it is.
             patience_s: how long to wait for a replica to exist.
 
         Raises:
@@ -177,7 +177,7 @@ class Replicas:
         self, application: str, chosen: _Chosen, path: str, headers: Mapping[str, str], body: bytes
     ) -> AsyncGenerator[Answer | None, None]:
         """Yield the replica's answer, or ``None`` when it takes no more; raise ``_Dead`` when nothing is there."""
-        sent = {**headers, TOKEN_HEADER.decode(): self._token, "content-type": "application/json"}
+        sent = {**headers, TOKEN_HEADER.decode(): self._token}
         if chosen.endpoint is None:
             async with self._over_handle(application, chosen, path, sent, body) as answer:
                 yield answer

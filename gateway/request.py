@@ -111,9 +111,9 @@ async def _ask(
 ) -> Answer:
     if not await services.readiness.is_ready(model.name):
         raise errors.model_loading()
-    headers = {"x-request-id": settlement.response.exchange.request_id}
+    content_type, body = call.body_for(model.name, _cache_salt(services, model, call, settlement.row.project_id))
+    headers = {"x-request-id": settlement.response.exchange.request_id, "content-type": content_type}
     patience_s = services.settings.bounds.queue_timeout_s
-    body = call.body_for(model.name, _cache_salt(services, model, call, settlement.row.project_id))
     asking = services.replicas.ask(model.application, call.path, headers, body, patience_s=patience_s)
     answer = await stack.enter_async_context(asking)
     if answer.status >= 400:

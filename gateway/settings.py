@@ -83,6 +83,7 @@ class Bounds(_Frozen):
     """
 
     max_body_bytes: int = Field(default=10 * 2**20, ge=1024)
+    max_upload_bytes: int = Field(default=25 * 2**20, ge=1024)
     max_json_depth: int = Field(default=64, ge=4, le=512)
     max_messages: int = Field(default=2048, ge=1)
     max_choices: int = Field(default=128, ge=1)

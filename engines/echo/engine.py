@@ -15,6 +15,7 @@ from engines.echo.args import EchoArgs
 from engines.echo.embedding import embeddings
 from engines.echo.reply import ChatReply, CompletionReply, Reply
 from engines.echo.request import ChatRequest, CompletionRequest, EmbeddingRequest, RequestError, parse
+from engines.echo.transcription import transcription
 from engines.used import count_with
 
 
@@ -42,6 +43,7 @@ class EchoEngine(Engine):
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/completions", self._complete, methods=["POST"]),
                 Route("/v1/embeddings", self._embed, methods=["POST"]),
+                Route("/v1/audio/transcriptions", _transcribe, methods=["POST"]),
             ],
             exception_handlers={RequestError: _refused},
         )
@@ -87,6 +89,10 @@ class EchoEngine(Engine):
             return StreamingResponse(reply.events(), media_type="text/event-stream")
         await reply.wait()
         return Response(reply.whole(), media_type="application/json")
+
+
+async def _transcribe(request: Request) -> Response:
+    return Response(await transcription(request), media_type="application/json")
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -1,19 +1,19 @@
 """The routes that models answer: one table of endpoints, one way through all of them."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Form
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from gateway import paths
 from gateway.body import read_json
 from gateway.call import Call
 from gateway.dialects import ANTHROPIC, OPENAI, Dialect
-from gateway.endpoints import chat, completions, embeddings, messages, scoring, tokens
+from gateway.endpoints import chat, completions, embeddings, messages, scoring, tokens, transcriptions
 from gateway.exchange import Response
 from gateway.identify import identify
 from gateway.request import answer
@@ -27,34 +27,45 @@ class Endpoint:
     """A path that models answer.
 
     Attributes:
-        parse: turns the JSON into a :class:`Call`, or raises a 400.
-        body: describes the JSON in the OpenAPI schema.
+        read: reads the request and makes a :class:`Call` of it, or raises a 4xx.
+        body: describes the body in the OpenAPI schema.
         summary: what it does, in the schema.
         tag: its family there.
         dialect: how its errors are put.
     """
 
     path: str
-    parse: Callable[[dict[str, Any], Bounds], Call]
-    body: type[BaseModel]
+    read: Callable[[Scope, Receive, Bounds], Awaitable[Call]]
+    body: Any
     summary: str
     tag: str
     dialect: Dialect = OPENAI
 
 
+def _json(parse: Callable[[dict[str, Any], Bounds], Call]) -> Callable[[Scope, Receive, Bounds], Awaitable[Call]]:
+    """Return what reads an endpoint's JSON and parses it."""
+
+    async def read(scope: Scope, receive: Receive, bounds: Bounds) -> Call:
+        return parse(await read_json(scope, receive, bounds), bounds)
+
+    return read
+
+
 ENDPOINTS = (
-    Endpoint(paths.CHAT, chat.parse_chat, chat.ChatBody, "Answer a conversation, whole or as a stream", "chat"),
+    Endpoint(paths.CHAT, _json(chat.parse_chat), chat.ChatBody, "Answer a conversation, whole or as a stream", "chat"),
     Endpoint(
         paths.COMPLETIONS,
-        completions.parse_completion,
+        _json(completions.parse_completion),
         completions.CompletionBody,
         "Complete a text, whole or as a stream",
         "completions",
     ),
-    Endpoint(paths.EMBEDDINGS, embeddings.parse_embedding, embeddings.EmbeddingBody, "Embed texts", "embeddings"),
+    Endpoint(
+        paths.EMBEDDINGS, _json(embeddings.parse_embedding), embeddings.EmbeddingBody, "Embed texts", "embeddings"
+    ),
     Endpoint(
         paths.MESSAGES,
-        messages.parse_messages,
+        _json(messages.parse_messages),
         messages.MessagesBody,
         "Answer a conversation in Anthropic's form, whole or as a stream",
         "messages",
@@ -62,16 +73,25 @@ ENDPOINTS = (
     ),
     Endpoint(
         paths.COUNT_TOKENS,
-        messages.parse_count,
+        _json(messages.parse_count),
         messages.CountBody,
         "Count a conversation's tokens, in Anthropic's form",
         "messages",
         ANTHROPIC,
     ),
-    Endpoint(paths.RERANK, scoring.parse_rerank, scoring.RerankBody, "Order documents by a query", "scoring"),
-    Endpoint(paths.SCORE, scoring.parse_score, scoring.ScoreBody, "Score pairs of texts", "scoring"),
-    Endpoint(paths.TOKENIZE, tokens.parse_tokenize, tokens.TokenizeBody, "Turn text into token ids", "tokens"),
-    Endpoint(paths.DETOKENIZE, tokens.parse_detokenize, tokens.DetokenizeBody, "Turn token ids into text", "tokens"),
+    Endpoint(paths.RERANK, _json(scoring.parse_rerank), scoring.RerankBody, "Order documents by a query", "scoring"),
+    Endpoint(paths.SCORE, _json(scoring.parse_score), scoring.ScoreBody, "Score pairs of texts", "scoring"),
+    Endpoint(
+        paths.TRANSCRIPTIONS,
+        transcriptions.read_transcription,
+        Annotated[transcriptions.TranscriptionUpload, Form(media_type="multipart/form-data")],
+        "Turn speech into text",
+        "audio",
+    ),
+    Endpoint(paths.TOKENIZE, _json(tokens.parse_tokenize), tokens.TokenizeBody, "Turn text into token ids", "tokens"),
+    Endpoint(
+        paths.DETOKENIZE, _json(tokens.parse_detokenize), tokens.DetokenizeBody, "Turn token ids into text", "tokens"
+    ),
 )
 
 
@@ -85,7 +105,7 @@ def _route(services: Services, endpoint: Endpoint) -> APIRoute:
         raise NotImplementedError("describes the route; the plain endpoint answers it")
 
     documented.__annotations__["body"] = endpoint.body
-    documented.__name__ = endpoint.parse.__name__.removeprefix("parse_")
+    documented.__name__ = endpoint.path.rpartition("/")[2]
     return PlainRoute(
         endpoint.path, _Answer(services, endpoint), documented, tags=[endpoint.tag], summary=endpoint.summary
     )
@@ -96,7 +116,7 @@ class _Answer:
 
     def __init__(self, services: Services, endpoint: Endpoint) -> None:
         self._services = services
-        self._parse = endpoint.parse
+        self._read = endpoint.read
         self._dialect = endpoint.dialect
         self.path = endpoint.path
 
@@ -106,8 +126,5 @@ class _Answer:
         response = Response.of(scope)
         response.dialect = self._dialect
         key = identify(self._services, scope)
-        await answer(self._services, key, partial(self._read, scope, receive), response)
-
-    async def _read(self, scope: Scope, receive: Receive) -> Call:
-        bounds = self._services.settings.bounds
-        return self._parse(await read_json(scope, receive, bounds), bounds)
+        read = partial(self._read, scope, receive, self._services.settings.bounds)
+        await answer(self._services, key, read, response)

@@ -25,6 +25,9 @@ models:
   - name: vectors
     engine: echo
     task: embed
+  - name: ears
+    engine: echo
+    task: transcribe
   - name: backed
     route: [{model: busy, weight: 1}]
     fallback: [echo]

@@ -2,6 +2,7 @@
 
 import base64
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -145,6 +146,49 @@ def test_c7_a_model_says_what_it_serves(http: httpx.Client) -> None:
     assert "/v1/completions" in described["echo"]["endpoints"]
     assert described["echo"]["capabilities"] == ["streaming"]
     assert set(described["either"]["endpoints"]) > {"/v1/embeddings", "/v1/chat/completions"}
+
+
+def test_speech_is_transcribed_through_the_sdk(sdk: openai.OpenAI) -> None:
+    heard = sdk.audio.transcriptions.create(model="ears", file=("../../talk.wav", b"hello there"), language="en")
+    assert heard.text == "hello there"
+
+
+@pytest.mark.parametrize(
+    ("data", "files", "status"),
+    [
+        ({"model": "ears"}, {}, 400),
+        ({"model": "ears"}, {"file": b""}, 400),
+        ({"model": "ears", "response_format": "srt"}, {"file": b"words"}, 400),
+        ({"model": "ears", "temperature": "hot"}, {"file": b"words"}, 400),
+        ({"model": "ears", **{f"field{number}": "x" for number in range(40)}}, {"file": b"words"}, 400),
+        ({"model": "ears", "prompt": "x" * 70_000}, {"file": b"words"}, 400),
+        ({"model": "ears"}, {"file": b"x" * (26 * 2**20)}, 413),
+        ({"model": "echo"}, {"file": b"words"}, 404),
+    ],
+)
+def test_uploads_outside_the_bounds_are_refused(
+    http: httpx.Client, data: dict[str, str], files: dict[str, bytes], status: int
+) -> None:
+    parts = {name: ("talk.wav", content) for name, content in files.items()}
+    form = {name: (None, value) for name, value in data.items()}
+    response = http.post("/v1/audio/transcriptions", files=form | parts)
+    assert response.status_code == status, response.text
+    assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_an_upload_without_end_is_cut_off(echo: Raygate) -> None:
+    def endless() -> Iterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        while True:
+            yield b"x" * 2**20
+
+    headers = {"content-type": "multipart/form-data; boundary=b", "authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=echo.url) as client:
+        try:
+            response = client.post("/v1/audio/transcriptions", content=endless(), headers=headers)
+        except httpx.WriteError:  # the answer came, and the connection closed, while we still wrote
+            return
+    assert response.status_code == 413
 
 
 def test_a_key_may_come_as_anthropics_clients_send_it(echo: Raygate) -> None:

@@ -175,6 +175,7 @@ def test_c7_models_are_listed_and_described(http: httpx.Client) -> None:
         "busy",
         "team/echo",
         "vectors",
+        "ears",
         "backed",
         "either",
     ]

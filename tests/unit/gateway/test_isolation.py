@@ -39,7 +39,7 @@ def test_a_salt_of_another_project_is_not_taken_as_it_is() -> None:
 def body(**fields: object) -> dict[str, object]:
     payload = {"messages": [], **fields}
     call = Call("/v1/chat/completions", ChatForm(), None, payload)
-    return dict(orjson.loads(call.body_for("m", ISOLATION.salt("proj_c", payload.get("cache_salt")))))
+    return dict(orjson.loads(call.body_for("m", ISOLATION.salt("proj_c", payload.get("cache_salt")))[1]))
 
 
 def test_the_engine_is_sent_the_derived_salt_alone() -> None:
@@ -49,4 +49,4 @@ def test_the_engine_is_sent_the_derived_salt_alone() -> None:
 
 def test_an_engine_without_a_prefix_cache_gets_the_body_as_it_came() -> None:
     call = Call("/v1/chat/completions", ChatForm(), None, {"messages": []})
-    assert orjson.loads(call.body_for("m")) == {"messages": [], "model": "m"}
+    assert orjson.loads(call.body_for("m")[1]) == {"messages": [], "model": "m"}

@@ -1,0 +1,97 @@
+"""``POST /v1/audio/transcriptions``: fields as in OpenAI's API reference, relayed as multipart."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import UploadFile
+from pydantic import Field
+from starlette.types import Receive, Scope
+
+from auth.usage import NOTHING
+from gateway import errors, mend, paths
+from gateway.call import Call, Prompt, Whole
+from gateway.choices import ChoicesStream
+from gateway.endpoints.fields import Model, Strict, checked
+from gateway.relay import usage_of
+from gateway.settings import Bounds
+from gateway.upload import Upload, read_upload
+
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+
+
+class TranscriptionBody(Strict):
+    """The fields that Raygate itself checks; the file stands beside them."""
+
+    model: Model | None = None
+    language: str | None = Field(default=None, max_length=32)
+    prompt: str | None = Field(default=None, max_length=8192)
+    response_format: Literal["json", "verbose_json"] | None = None
+    temperature: str | None = Field(default=None, max_length=32, pattern=r"^(0(\.\d+)?|1(\.0+)?)$")
+    stream: Literal["true", "false", "1", "0"] | None = None
+
+
+class TranscriptionUpload(TranscriptionBody):
+    """All of the request, for the OpenAPI schema."""
+
+    file: UploadFile
+
+
+class TranscriptionForm:
+    """A ``transcription``, or a stream of its parts."""
+
+    salted = False
+
+    def whole(self, answer: dict[str, Any]) -> Whole:
+        """Read an answer that came whole; its usage may be a duration, which is no tokens."""
+        counted = answer.get("usage")
+        in_tokens = isinstance(counted, dict) and "prompt_tokens" in counted
+        return Whole(mend.told(answer), usage_of(answer) if in_tokens else NOTHING)
+
+    def stream(self, call: Call) -> ChoicesStream:
+        """Return the reader of a streamed answer."""
+        return ChoicesStream(call.include_usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscriptionCall(Call):
+    """A call whose body is multipart."""
+
+    upload: Upload
+
+    def body_for(self, model: str, cache_salt: str | None = None) -> tuple[str, bytes]:
+        """Return the content type and the body for the engine of ``model``."""
+        del cache_salt  # there is no prompt to keep
+        return self.upload.encoded(model)
+
+
+async def read_transcription(scope: Scope, receive: Receive, bounds: Bounds) -> Call:
+    """Return the call that a transcription request is.
+
+    Raises:
+        ApiError: 400, 413 or 415.
+        ClientGone: when nobody waits for an answer any more.
+    """
+    return parse_transcription(await read_upload(scope, receive, bounds))
+
+
+def parse_transcription(upload: Upload) -> Call:
+    """Return the call that an upload is.
+
+    Raises:
+        ApiError: 400, naming the field.
+    """
+    if upload.fields.get("response_format") in {"text", "srt", "vtt"}:
+        raise errors.unsupported_parameter("response_format", "Ask for 'json' or 'verbose_json'.")
+    body = checked(TranscriptionBody, upload.fields)
+    if not upload.file:
+        raise errors.invalid_value("file", "'file' is empty.")
+    return TranscriptionCall(
+        path=paths.TRANSCRIPTIONS,
+        form=TranscriptionForm(),
+        model=body.model,
+        payload=upload.fields,
+        prompt=Prompt(texts=(body.prompt or "",)),
+        prompt_field="file",
+        stream=_BOOLEANS.get(body.stream or "false", False),
+        upload=upload,
+    )
