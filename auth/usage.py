@@ -17,6 +17,12 @@ class Price:
     completion: float = 0.0
     cached: float | None = None
 
+    def less(self, discount: float) -> "Price":
+        """Return the price less a share of it, 0 to 1."""
+        share = 1 - discount
+        cached = None if self.cached is None else self.cached * share
+        return Price(self.prompt * share, self.completion * share, cached)
+
 
 FREE = Price()
 

@@ -19,6 +19,7 @@ from gateway.prompts import rough
 from gateway.services import Services
 from gateway.settings import ModelEntry
 from gateway.settlement import Settlement
+from gateway.terms import INTERACTIVE, Terms
 from gateway.validity import while_valid
 
 _EVENT_STREAM = [
@@ -32,7 +33,9 @@ Read = Callable[[], Awaitable[Call]]
 """Reads and parses the request; raises a 4xx, or ``ClientGone``."""
 
 
-async def answer(services: Services, key: Key, read: Read, response: Response) -> None:
+async def answer(
+    services: Services, key: Key, read: Read, response: Response, terms: Terms = INTERACTIVE
+) -> None:
     """Answer one request to a model, for ``key``, which is identified already.
 
     Raises:
@@ -40,16 +43,18 @@ async def answer(services: Services, key: Key, read: Read, response: Response) -
         ClientGone: nobody waits for an answer any more.
     """
     bounds = services.settings.bounds
-    async with Settlement.of(services.access, services.metrics, key, response) as settlement:
+    async with Settlement.of(services.access, services.metrics, key, response, terms) as settlement:
         call = await read()
         asked = services.models.asked_for(call.model)
         settlement.identified(asked, call)
-        candidates = services.models.candidates(asked, partial(may_use, key), call.path)
+        candidates = [terms.priced(model) for model in services.models.candidates(asked, partial(may_use, key), call.path)]
         async with (
             _admitted(services, key, call, candidates[0], settlement),
             _deadline(bounds.request_timeout_s),
             contextlib.AsyncExitStack() as stack,
         ):
+            if not terms.is_batch:
+                stack.enter_context(services.traffic.entered(candidates[0].name))
             async with while_valid(services.access, key):
                 answered = await _first_answer(stack, services, candidates, call, settlement)
             if call.stream:
@@ -72,6 +77,9 @@ async def _admitted(
             settlement.response.extra += reservation.headers
             try:
                 yield
+            except BaseException:
+                settlement.broke_off()
+                raise
             finally:
                 settlement.charge(reservation)
     except Rejected as rejection:

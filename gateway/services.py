@@ -15,6 +15,7 @@ from gateway.prompts import Prompts
 from gateway.readiness import Readiness, watch_models
 from gateway.replicas import Replicas, open_replicas
 from gateway.settings import GatewaySettings
+from gateway.traffic import Traffic
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Services:
     metrics: Metrics
     prompts: Prompts
     isolation: Isolation
+    traffic: Traffic
     internal_token: str
 
 
@@ -55,6 +57,7 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
             metrics=Metrics(replica),
             prompts=Prompts(settings.home),
             isolation=Isolation.of(token, settings.cache_sharing),
+            traffic=Traffic(),
             internal_token=token,
         )
 

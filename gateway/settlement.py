@@ -6,7 +6,7 @@ from typing import Self
 
 from auth.access import Access
 from auth.keys import Key
-from auth.ledger_row import LedgerRow
+from auth.ledger_row import LedgerRow, new_id
 from auth.reservation import Reservation
 from auth.usage import NOTHING, Usage
 from gateway.call import Call, Whole
@@ -15,6 +15,7 @@ from gateway.exchange import Response
 from gateway.metrics import Metrics
 from gateway.relay import Stream
 from gateway.settings import ModelEntry
+from gateway.terms import Terms
 
 CLIENT_GONE = 499
 """For the ledger and the log alone (nginx's number): the client left before its answer."""
@@ -29,6 +30,7 @@ class Settlement:
 
     Attributes:
         row: the ledger's, as far as it is known.
+        terms: what it costs, and whether it costs anything without an answer.
         estimate: what was reserved at admission.
         model, replica: what answered.
         stream: the answer on its way, if it is one of events.
@@ -40,6 +42,7 @@ class Settlement:
     metrics: Metrics
     response: Response
     row: LedgerRow
+    terms: Terms
     estimate: Usage | None = None
     model: ModelEntry | None = None
     replica: str = ""
@@ -49,9 +52,10 @@ class Settlement:
     queued_s: float | None = None
 
     @classmethod
-    def of(cls, access: Access, metrics: Metrics, key: Key, response: Response) -> Self:
+    def of(cls, access: Access, metrics: Metrics, key: Key, response: Response, terms: Terms) -> Self:
         """Return the account of a request that ``key`` makes."""
-        return cls(access, metrics, response, LedgerRow(response.exchange.request_id, key.id, key.project, ""))
+        row = LedgerRow(response.exchange.request_id, key.id, key.project, "", id=terms.ledger_id or new_id())
+        return cls(access, metrics, response, row, terms)
 
     def identified(self, asked: str, call: Call) -> None:
         """Note what is asked, and what the client says of itself."""
@@ -79,6 +83,11 @@ class Settlement:
         if self.first_token_s is None:
             self.first_token_s = self.response.exchange.elapsed_s()
         self.access.ledger.progress(self.row.id, stream.tokens)
+
+    def broke_off(self) -> None:
+        """Note that the request ends without its answer; a batch's line is then as if no engine had taken it."""
+        if self.terms.is_batch:
+            self.model = self.stream = self.usage = None
 
     @property
     def used(self) -> Usage:
