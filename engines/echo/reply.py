@@ -1,7 +1,6 @@
 """One answer of an echo, as a stream of events or as a whole."""
 
 import asyncio
-import itertools
 import time
 import uuid
 from abc import ABC, abstractmethod
@@ -13,6 +12,7 @@ import orjson
 from engines.base import Used
 from engines.echo.args import EchoArgs
 from engines.echo.request import ChatRequest, Completing, CompletionRequest, words_of, words_of_message
+from engines.echo.saying import Saying
 
 DONE = b"data: [DONE]\n\n"
 
@@ -38,13 +38,12 @@ class Reply(ABC):
         """Args: words: those of each choice; tokens: of each choice."""
         self.asked = asked
         self.choices = range(len(words))
-        self._words = [some or ["echo"] for some in words]
-        self._tokens = tokens
+        self._sayings = [Saying(some, tokens, asked.stops) for some in words]
         self._args = args
         self._prompt_tokens, self._produced = prompt_tokens, 0
         self._journal: Callable[[], object] | None = None
         self._head = {"id": f"{self.prefix}-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
-        completion = tokens * len(words)
+        completion = sum(saying.tokens for saying in self._sayings)
         self._usage = {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": completion,
@@ -77,16 +76,21 @@ class Reply(ABC):
         """Produce every token, at the configured pace."""
         pause = 1 / self._args.tokens_per_s if self._args.tokens_per_s else 0
         await asyncio.sleep(self._args.first_token_s)
-        for _, index in itertools.product(range(self._tokens), self.choices):
+        for place, index in self._turns():
             if pause and index == 0:
                 await asyncio.sleep(pause)
-            self._produce()
+            self._produce(index, place)
 
     def whole(self) -> bytes:
         """Return the answer's object."""
         choices = [
-            {"index": index, **self.whole_choice(self._text(index)), "logprobs": None, "finish_reason": "length"}
-            for index in self.choices
+            {
+                "index": index,
+                **self.whole_choice(saying.text()),
+                "logprobs": None,
+                "finish_reason": saying.finish_reason,
+            }
+            for index, saying in enumerate(self._sayings)
         ]
         return orjson.dumps(
             {**self._head, "object": self.whole_kind, "choices": choices, "usage": self._usage}
@@ -101,22 +105,27 @@ class Reply(ABC):
         if (opening := self.opening()) is not None:
             for index in self.choices:
                 yield self._event(index, opening)
-        for place, index in itertools.product(range(self._tokens), self.choices):
+        for place, index in self._turns():
             if pause and index == 0:
                 await asyncio.sleep(pause)
-            self._produce()
-            yield self._event(index, self.piece(self._token(index, place)))
+            yield self._event(index, self.piece(self._produce(index, place)))
         for event in self._ending():
             yield event
 
-    def _produce(self) -> None:
+    def _turns(self) -> Iterator[tuple[int, int]]:
+        """Yield place and choice of each token, one token of each choice at a time."""
+        places = range(max(saying.tokens for saying in self._sayings))
+        return ((place, index) for place in places for index in self.choices if place < self._sayings[index].tokens)
+
+    def _produce(self, index: int, place: int) -> str:
         self._produced += 1
         if self._journal is not None:
             self._journal()
+        return self._sayings[index].token(place)
 
     def _ending(self) -> Iterator[bytes]:
-        for index in self.choices:
-            yield self._event(index, self.piece(""), finish_reason="length")
+        for index, saying in enumerate(self._sayings):
+            yield self._event(index, self.piece(""), saying.finish_reason)
         if self.asked.include_usage:
             yield self._chunk({"choices": [], "usage": self._usage})
         yield DONE
@@ -128,14 +137,6 @@ class Reply(ABC):
     def _chunk(self, fields: dict[str, Any]) -> bytes:
         head = {**self._head, "object": self.chunk_kind, "system_fingerprint": None}
         return b"data: " + orjson.dumps({**head, **fields}) + b"\n\n"
-
-    def _text(self, index: int) -> str:
-        return "".join(self._token(index, place) for place in range(self._tokens))
-
-    def _token(self, index: int, place: int) -> str:
-        words = self._words[index]
-        word = words[place % len(words)]
-        return word if place == 0 else f" {word}"
 
 
 class ChatReply(Reply):

@@ -18,6 +18,12 @@ class Completing(BaseModel):
     n: int | None = Field(default=1, ge=1)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
+    stop: str | list[str] | None = None
+
+    @property
+    def stops(self) -> list[str]:
+        """The texts before which an answer ends."""
+        return [stop for stop in ([self.stop] if isinstance(self.stop, str) else self.stop or []) if stop]
 
     @property
     def include_usage(self) -> bool:
@@ -25,11 +31,20 @@ class Completing(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
+class PlainText(BaseModel):
+    """The only ``response_format`` of an echo."""
+
+    type: Literal["text"]
+
+
 class ChatRequest(Completing):
-    """The fields of a chat request."""
+    """The fields of a chat request; an echo calls no tools, and knows no form and no probability."""
 
     messages: list[dict[str, Any]] = Field(min_length=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
+    tool_choice: Literal["none", "auto"] | None = None
+    response_format: PlainText | None = None
+    logprobs: Literal[False] | None = None
 
 
 class CompletionRequest(Completing):
