@@ -25,7 +25,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from auth.identity import Identity
 from engines.base import Task
-from gateway.settings import NAME_PATTERN, AliasEntry, Bounds, CacheSharing
+from gateway.settings import NAME_PATTERN, AliasEntry, BatchSettings, Bounds, CacheSharing, FileSettings
 
 EMBEDDED = "embedded:"
 """How ``source`` begins for a model that comes with a Python package."""
@@ -217,6 +217,8 @@ class Config(_Section):
         gateway: the front door.
         database_url: SQLAlchemy URL of the key store; ``None`` means SQLite in ``RAYGATE_HOME``.
         identity: an issuer whose JSON Web Tokens are taken beside our own keys.
+        files: where files are kept, and how much.
+        batches: what batches may hold, what they cost, and how they make way for requests that somebody waits for.
     """
 
     entries: list[Entry] = Field(alias="models", min_length=1)
@@ -224,6 +226,8 @@ class Config(_Section):
     gateway: GatewayConfig = GatewayConfig()
     database_url: str | None = Field(default=None, min_length=1)
     identity: Identity | None = None
+    files: FileSettings = FileSettings()
+    batches: BatchSettings = BatchSettings()
 
     @property
     def models(self) -> list[ModelConfig]:

@@ -33,9 +33,7 @@ Read = Callable[[], Awaitable[Call]]
 """Reads and parses the request; raises a 4xx, or ``ClientGone``."""
 
 
-async def answer(
-    services: Services, key: Key, read: Read, response: Response, terms: Terms = INTERACTIVE
-) -> None:
+async def answer(services: Services, key: Key, read: Read, response: Response, terms: Terms = INTERACTIVE) -> None:
     """Answer one request to a model, for ``key``, which is identified already.
 
     Raises:
@@ -47,7 +45,8 @@ async def answer(
         call = await read()
         asked = services.models.asked_for(call.model)
         settlement.identified(asked, call)
-        candidates = [terms.priced(model) for model in services.models.candidates(asked, partial(may_use, key), call.path)]
+        models = services.models.candidates(asked, partial(may_use, key), call.path)
+        candidates = [terms.priced(model) for model in models]
         async with (
             _admitted(services, key, call, candidates[0], settlement),
             _deadline(bounds.request_timeout_s),

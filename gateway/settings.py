@@ -7,7 +7,7 @@ write them itself.
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -97,6 +97,46 @@ class Bounds(_Frozen):
     request_timeout_s: float = Field(default=600, gt=0)
 
 
+class FileSettings(_Frozen):
+    """Where files are kept, and how much. Sizes in bytes, times in seconds.
+
+    Attributes:
+        url: a folder, or a URL that fsspec knows (``s3://bucket/prefix``); ``None`` means ``files`` in the home.
+        options: what fsspec's file system for that URL takes.
+        max_bytes: the largest file.
+        project_quota_bytes: what the files of one project may have in all.
+        upload_timeout_s: how long an upload may take.
+    """
+
+    url: str | None = Field(default=None, min_length=1)
+    options: dict[str, Any] = Field(default_factory=dict)
+    max_bytes: int = Field(default=512 * 2**20, ge=1)
+    project_quota_bytes: int = Field(default=10 * 2**30, ge=1)
+    upload_timeout_s: float = Field(default=600, gt=0)
+
+
+class BatchSettings(_Frozen):
+    """What batches may hold, what they cost, and how they make way for requests that somebody waits for.
+
+    Attributes:
+        discount: the share of a model's price that a batch's lines are not charged.
+        max_lines: lines of one batch; also inputs to be embedded, over all of its lines.
+        max_active: batches of one project that have not ended.
+        concurrency: lines of one model that run at a time while nobody else uses it.
+        quiet_s: nobody uses a model once nobody has for so long.
+        busy_share: the share of the time in which one line may run beside somebody's requests; 0 for never.
+        busy_requests: where as many requests of others are in a model's engines, no line runs beside them.
+    """
+
+    discount: float = Field(default=0.5, ge=0, le=1)
+    max_lines: int = Field(default=50_000, ge=1, le=1_000_000)
+    max_active: int = Field(default=100, ge=1)
+    concurrency: int = Field(default=16, ge=1, le=4096)
+    quiet_s: float = Field(default=30, ge=0)
+    busy_share: float = Field(default=0.2, ge=0, le=1)
+    busy_requests: int = Field(default=8, ge=1)
+
+
 def _one_group_each(groups: dict[str, list[str]]) -> dict[str, list[str]]:
     members = [project for group in groups.values() for project in group]
     twice = sorted({project for project in members if members.count(project) > 1})
@@ -123,6 +163,8 @@ class GatewaySettings(_Frozen):
         database_url: SQLAlchemy URL of the key store, by default ``RAYGATE_DATABASE_URL``; ``None`` means SQLite in
             ``home``.
         identity: an issuer whose tokens are taken beside our own keys.
+        files: where files are kept, and how much.
+        batches: what batches may hold, what they cost, and how they make way.
         created: Unix seconds, shown in ``/v1/models``; by default the time at which the gateway was deployed.
     """
 
@@ -135,4 +177,6 @@ class GatewaySettings(_Frozen):
     home: Path = Field(default_factory=default_home)
     database_url: str | None = Field(default_factory=lambda: os.environ.get("RAYGATE_DATABASE_URL"))
     identity: Identity | None = None
+    files: FileSettings = Field(default_factory=FileSettings)
+    batches: BatchSettings = Field(default_factory=BatchSettings)
     created: int = Field(default_factory=lambda: int(time.time()))
