@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engines.transformers.calls import Arguments, Call, CallReader, Said
 from engines.transformers.sampling import Sampled
 from engines.transformers.sequence import Piece
 from engines.transformers.sequence import Sequence as Choice
+from engines.transformers.tools import Calling
 
 Json = dict[str, Any]
 TokenBytes = Callable[[int], bytes]
@@ -58,10 +60,20 @@ class Head:
 class ChatShape:
     """Chat completions, whole and in chunks."""
 
-    def __init__(self, head: Head, token_bytes: TokenBytes, *, logprobs: bool) -> None:
+    def __init__(self, head: Head, token_bytes: TokenBytes, *, logprobs: bool, calling: Calling | None) -> None:
+        """Shape one answer.
+
+        Args:
+            head: what its parts have in common.
+            token_bytes: the bytes behind a token.
+            logprobs: whether they were asked for.
+            calling: how the model may call, if it may.
+        """
         self._head = head
         self._token_bytes = token_bytes
         self._tells_logprobs = logprobs
+        self._calling = calling
+        self._readers: dict[int, CallReader] = {}
         self._begun: set[int] = set()
 
     def chunks(self, choice: Choice, piece: Piece) -> Iterable[Json]:
@@ -69,10 +81,15 @@ class ChatShape:
         if choice.index not in self._begun:
             self._begun.add(choice.index)
             yield self._chunk(choice, {"role": "assistant", "content": ""})
-        if piece.text or piece.logprobs:
-            yield self._chunk(choice, {"content": piece.text}, self._logprobs(piece.logprobs))
+        deltas = [_delta(said) for said in self._said(choice, piece)]
+        if piece.logprobs and not deltas:
+            deltas = [{}]
+        logprobs = self._logprobs(piece.logprobs)
+        for delta in deltas:
+            yield self._chunk(choice, delta, logprobs)
+            logprobs = None
         if piece.finish_reason:
-            yield self._chunk(choice, {}, finish_reason=piece.finish_reason)
+            yield self._chunk(choice, {}, finish_reason=self._finish_reason(choice, piece))
 
     def usage_chunk(self, choices: Sequence[Choice]) -> Json:
         """Return the chunk of ``stream_options.include_usage``."""
@@ -83,13 +100,26 @@ class ChatShape:
         answers: list[Json] = [
             {
                 "index": choice.index,
-                "message": {"role": "assistant", "content": piece.text, "refusal": None, "annotations": []},
+                "message": _message(list(self._said(choice, piece))),
                 "logprobs": self._logprobs(piece.logprobs),
-                "finish_reason": piece.finish_reason,
+                "finish_reason": self._finish_reason(choice, piece),
             }
             for choice, piece in zip(choices, pieces, strict=True)
         ]
         return self._head.whole("chat.completion", answers, usage=usage(choices))
+
+    def _said(self, choice: Choice, piece: Piece) -> Iterable[Said]:
+        """Return what a piece says and calls."""
+        if self._calling is None:
+            return [piece.text] if piece.text else []
+        reader = self._readers.setdefault(choice.index, CallReader())
+        return reader.push(piece.text, last=piece.finish_reason is not None)
+
+    def _finish_reason(self, choice: Choice, piece: Piece) -> str | None:
+        calls = self._readers[choice.index].calls if self._calling else 0
+        if piece.finish_reason == "stop" and calls and self._calling and not self._calling.named:
+            return "tool_calls"
+        return piece.finish_reason
 
     def _chunk(
         self, choice: Choice, delta: Json, logprobs: Json | None = None, finish_reason: str | None = None
@@ -112,6 +142,31 @@ class ChatShape:
     def _token(self, token: int, logprob: float | None) -> Json:
         raw = self._token_bytes(token)
         return {"token": raw.decode(errors="replace"), "logprob": logprob, "bytes": list(raw)}
+
+
+def _delta(said: Said) -> Json:
+    """Return the delta of a stream that says it."""
+    match said:
+        case Call(index, id, name):
+            call = {"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}
+            return {"tool_calls": [call]}
+        case Arguments(index, text):
+            return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
+        case _:
+            return {"content": said}
+
+
+def _message(said: Sequence[Said]) -> Json:
+    """Return the message of an answer that says all this."""
+    content = "".join(part for part in said if isinstance(part, str))
+    message: Json = {"role": "assistant", "content": content, "refusal": None, "annotations": []}
+    calls: list[Json] = []
+    for part in said:
+        if isinstance(part, Call):
+            calls.append({"id": part.id, "type": "function", "function": {"name": part.name, "arguments": ""}})
+        elif isinstance(part, Arguments):
+            calls[part.index]["function"]["arguments"] += part.text
+    return message | {"content": content.strip() or None, "tool_calls": calls} if calls else message
 
 
 class CompletionShape:

@@ -56,7 +56,7 @@ def parse(body: type[Parsed], raw: bytes) -> Parsed:
 
 def _explain(error: ErrorDetails) -> RequestError:
     # Alternatives of a union, and dictionaries, lengthen the path by what is no field.
-    path = error["loc"][:1] if error["loc"][:1] in {("prompt",), ("logit_bias",)} else error["loc"]
+    path = error["loc"][:1] if error["loc"][:1] in {("prompt",), ("logit_bias",), ("tool_choice",)} else error["loc"]
     param = ".".join(map(str, path)) or None
     match error["type"]:
         case "json_invalid":

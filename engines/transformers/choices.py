@@ -11,6 +11,7 @@ from engines.transformers.request import Body, ChatBody, CompletionBody
 from engines.transformers.sampling import SamplingParams
 from engines.transformers.sequence import Limits, Sequence
 from engines.transformers.tokenizer import TemplateRefusal, Tokenizer
+from engines.transformers.tools import Calling
 
 
 class Choices:
@@ -53,9 +54,11 @@ class Choices:
             RequestError: when the conversation does not fit the model.
         """
         self._check(body)
+        calling = body.calling()
         messages = [message.for_template() for message in body.messages]
+        tools = [tool.for_template() for tool in body.tools or ()] if calling else []
         try:
-            prompt = await asyncio.to_thread(self._tokenizer.chat, messages)
+            prompt = await asyncio.to_thread(self._tokenizer.chat, messages, tools)
         except TemplateRefusal as refusal:
             raise RequestError(str(refusal), code=None, param="messages") from None
         wanted = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
@@ -65,8 +68,10 @@ class Choices:
             ignore_eos=bool(body.ignore_eos),
         )
         params = body.sampling(body.top_logprobs or 0 if body.logprobs else None)
-        shape = ChatShape(self._head("chatcmpl"), self._tokenizer.token_bytes, logprobs=bool(body.logprobs))
-        return self._sequences(body, [prompt], params, [limits], await self._guides(body)), shape
+        shape = ChatShape(
+            self._head("chatcmpl"), self._tokenizer.token_bytes, logprobs=bool(body.logprobs), calling=calling
+        )
+        return self._sequences(body, [prompt], params, [limits], await self._guides(body, calling)), shape
 
     async def of_completion(self, body: CompletionBody) -> tuple[list[Sequence], CompletionShape]:
         """Return the ``n`` choices of each prompt, in the prompts' order, and their shape.
@@ -95,21 +100,21 @@ class Choices:
         )
         return sequences, shape
 
-    async def _guides(self, body: ChatBody) -> list[Guide]:
+    async def _guides(self, body: ChatBody, calling: Calling | None) -> list[Guide]:
         """Return a guide a choice when the answer's form is not free.
 
         Raises:
             RequestError: when the form cannot be kept.
         """
-        form = body.response_format and body.response_format.grammar()
-        if not form:
+        form = body.response_format.grammar() if body.response_format else None
+        if not form and not calling:
             return []
+        grammar = calling.grammar(form) if calling else f"start: {form}"
         try:
-            return await self._compiler.guides(f"start: {form}", body.n or 1)
+            return await self._compiler.guides(grammar, body.n or 1)
         except GrammarRefusal as refusal:
-            raise RequestError(
-                f"Invalid schema for 'response_format': {refusal}.", code="invalid_value", param="response_format"
-            ) from None
+            param = "tools" if calling else "response_format"
+            raise RequestError(f"Invalid schema for '{param}': {refusal}.", code="invalid_value", param=param) from None
 
     def _check(self, body: Body) -> None:
         if body.model is not None and body.model != self.model:

@@ -1,6 +1,6 @@
 """What may be asked: the bodies of the API. What cannot be honoured is refused by name, never ignored."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -8,6 +8,7 @@ from engines.transformers.body import Empty, RequestError, Strict, only
 from engines.transformers.messages import Message
 from engines.transformers.response_format import ResponseFormat
 from engines.transformers.sampling import SamplingParams
+from engines.transformers.tools import Calling, NamedTool, Tool
 
 
 def _as_list(stop: Any) -> Any:
@@ -90,9 +91,9 @@ class ChatBody(Body):
     service_tier: Annotated[Any, only("auto", "default")] = None
     response_format: ResponseFormat | None = None
     modalities: Annotated[Any, only(["text"])] = None
-    tools: Empty = None
-    tool_choice: Annotated[Any, only("none", "auto")] = None
-    parallel_tool_calls: Annotated[Any, only(True, False)] = None
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = True
     functions: Empty = None
     function_call: Annotated[Any, only("none", "auto")] = None
 
@@ -102,6 +103,33 @@ class ChatBody(Body):
             message = "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled."
             raise RequestError(message, code="invalid_value", param="top_logprobs")
         return self
+
+    @model_validator(mode="after")
+    def _a_choice_needs_tools(self) -> "ChatBody":
+        named = self.tool_choice.function.name if isinstance(self.tool_choice, NamedTool) else None
+        if named and named not in {tool.function.name for tool in self.tools or ()}:
+            message = "The 'tool_choice' names a function that is not among the 'tools'."
+            raise RequestError(message, code="invalid_value", param="tool_choice")
+        if self.tool_choice == "required" and not self.tools:
+            message = "The 'tool_choice' is only allowed with 'tools'."
+            raise RequestError(message, code="invalid_value", param="tool_choice")
+        return self
+
+    def calling(self) -> Calling | None:
+        """Return how the model may call; ``None`` when it may not."""
+        if not self.tools or self.tool_choice == "none":
+            return None
+        functions = [tool.function for tool in self.tools]
+        if isinstance(self.tool_choice, NamedTool):
+            name = self.tool_choice.function.name
+            functions = [function for function in functions if function.name == name]
+            return Calling(functions, required=True, named=True, parallel=False)
+        return Calling(
+            functions,
+            required=self.tool_choice == "required",
+            named=False,
+            parallel=self.parallel_tool_calls is not False,
+        )
 
 
 class CompletionBody(Body):

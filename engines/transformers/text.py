@@ -49,7 +49,7 @@ class StopStrings:
         self._held += text
         places = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
         self.found = bool(places)
-        cut = min(places) if places else len(self._held) - self._could_begin()
+        cut = min(places) if places else len(self._held) - could_begin(self._held, self._stops)
         shown, self._held = self._held[:cut], self._held[cut:]
         return shown
 
@@ -58,10 +58,11 @@ class StopStrings:
         held, self._held = self._held, ""
         return held
 
-    def _could_begin(self) -> int:
-        """Return the length of the longest end of the held text that begins a stop string."""
-        longest = min(len(self._held), max(map(len, self._stops), default=1) - 1)
-        for length in range(longest, 0, -1):
-            if any(stop.startswith(self._held[-length:]) for stop in self._stops):
-                return length
-        return 0
+
+def could_begin(text: str, words: Sequence[str]) -> int:
+    """Return the length of the longest end of a text with which one of the words begins."""
+    longest = min(len(text), max(map(len, words), default=1) - 1)
+    for length in range(longest, 0, -1):
+        if any(word.startswith(text[-length:]) for word in words):
+            return length
+    return 0

@@ -3,18 +3,24 @@
 import json
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from jinja2 import TemplateError
 from transformers import AutoTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from engines.transformers.prompt import in_plain_words
+
 BYTE_OF = {character: byte for byte, character in bytes_to_unicode().items()}
 """Byte-level BPE writes each byte as one printable character."""
 
 BYTE_FALLBACK = re.compile(r"<0x([0-9A-F]{2})>")
 """SentencePiece writes a byte outside its vocabulary like this."""
+
+
+HERMES = re.compile(r'<tool_call>\s*(\\n)?\{\\?"name\\?": ')
+"""How a chat template shows the form of a call, with JSON's quotes escaped or not."""
 
 
 class TemplateRefusal(ValueError):
@@ -37,22 +43,36 @@ class Tokenizer:
         self._added = {token.content for token in self._tokenizer.added_tokens_decoder.values()}
         self.token_bytes = lru_cache(maxsize=None)(self._token_bytes)
 
+    @cached_property
+    def _knows_tools(self) -> bool:
+        """Whether the chat template tells the model of tools, and lets it call them in the Hermes form."""
+        template = self._tokenizer.get_chat_template(tools=[{}])
+        return HERMES.search(template) is not None and re.search(r"\btools\b", template) is not None
+
     @property
     def eos_token_ids(self) -> frozenset[int]:
         """The token that ends a text, if there is one."""
         token = self._tokenizer.eos_token_id
         return frozenset() if token is None else frozenset([token])
 
-    def chat(self, messages: Sequence[dict[str, Any]]) -> tuple[int, ...]:
+    def chat(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> tuple[int, ...]:
         """Return the prompt of a conversation, up to where the assistant speaks.
+
+        Args:
+            messages: as chat templates know them.
+            tools: functions that the assistant may call, in the API's form.
 
         Raises:
             TemplateRefusal: when the model's template cannot say it.
         """
         if not self._tokenizer.chat_template:
             raise TemplateRefusal("This model has no chat template: use /v1/completions.")
+        if not self._knows_tools:
+            messages, tools = in_plain_words(messages, tools), ()
         try:
-            encoded = self._tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, return_dict=True)
+            encoded = self._tokenizer.apply_chat_template(
+                list(messages), tools=list(tools) or None, add_generation_prompt=True, return_dict=True
+            )
         except (TemplateError, TypeError, KeyError):
             raise TemplateRefusal("The model's chat template does not take these messages.") from None
         return tuple(encoded["input_ids"])

@@ -175,11 +175,11 @@ async def test_more_tokens_than_the_context_has_room_for_are_refused(client: Any
 
 
 async def test_a_refusal_has_the_apis_shape(client: Any) -> None:
-    response = await client.post("chat/completions", messages=[{"role": "user", "content": "x"}], tools=[{"a": 1}])
+    response = await client.post("chat/completions", messages=[{"role": "user", "content": "x"}], prediction={"a": 1})
 
     assert response.status_code == 400
     assert response.json()["error"].keys() == {"message", "type", "param", "code"}
-    assert response.json()["error"]["param"] == "tools"
+    assert response.json()["error"]["param"] == "prediction"
 
 
 async def test_another_model_is_not_found(client: Any) -> None:

@@ -11,6 +11,17 @@ from engines.transformers.request import ChatBody, CompletionBody
 USER = {"role": "user", "content": "hi"}
 
 
+CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+
+
+def function(parameters: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "f", "parameters": parameters}}
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name}}
+
+
 def chat(**fields: Any) -> ChatBody:
     return parse(ChatBody, json.dumps({"messages": [USER], **fields}).encode())
 
@@ -22,8 +33,6 @@ def completion(**fields: Any) -> CompletionBody:
 @pytest.mark.parametrize(
     ("param", "value"),
     [
-        ("tools", [{"type": "function", "function": {"name": "f"}}]),
-        ("tool_choice", "required"),
         ("functions", [{"name": "f"}]),
         ("function_call", {"name": "f"}),
         ("audio", {"voice": "alloy"}),
@@ -75,6 +84,15 @@ def test_what_asks_for_nothing_is_accepted(fields: dict[str, Any]) -> None:
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "messages.0.tool_calls"),
+        ({"tools": [{"type": "custom", "function": {"name": "f"}}]}, "tools.0.type"),
+        ({"tools": [{"type": "function", "function": {"name": "f g"}}]}, "tools.0.function.name"),
+        ({"tools": [function({"type": "string"})]}, "tools.0.function.parameters"),
+        ({"tools": [function({})] * 129}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [function({})], "tool_choice": "sometimes"}, "tool_choice"),
+        ({"tools": [function({})], "tool_choice": named("g")}, "tool_choice"),
+        ({"tools": [function({})], "parallel_tool_calls": "many"}, "parallel_tool_calls"),
     ],
 )
 def test_a_wrong_value_is_named(fields: dict[str, Any], param: str) -> None:
@@ -119,6 +137,47 @@ def test_an_assistants_message_can_be_sent_back_as_it_came() -> None:
     body = chat(messages=[USER, received, USER])
 
     assert body.messages[1].for_template() == {"role": "assistant", "content": "Hello"}
+
+
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ({"role": "user"}, "messages.0.content"),
+        ({"role": "assistant", "content": None}, "messages.0.content"),
+        ({"role": "tool", "tool_call_id": "call_1"}, "messages.0.content"),
+        ({"role": "tool", "content": "12"}, "messages.0.tool_call_id"),
+    ],
+)
+def test_what_a_message_needs_is_missed(message: Any, param: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        chat(messages=[message])
+
+    assert (refused.value.code, refused.value.param) == ("missing_required_parameter", param)
+
+
+def test_a_call_can_be_sent_back_with_its_result() -> None:
+    received = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    result = {"role": "tool", "tool_call_id": "call_1", "content": "12"}
+
+    called, told = [message.for_template() for message in chat(messages=[received, result]).messages]
+
+    assert called["content"] == ""
+    assert called["tool_calls"][0]["function"] == {"name": "f", "arguments": {"a": 1}}
+    assert told == result
+
+
+def test_none_of_the_tools_may_be_called_when_the_choice_is_none() -> None:
+    assert chat(tools=[function({})], tool_choice="none").calling() is None
+
+
+def test_a_named_choice_leaves_one_function_and_one_call() -> None:
+    other = {"type": "function", "function": {"name": "other"}}
+
+    calling = chat(tools=[function({}), other], tool_choice=named("f")).calling()
+
+    assert calling is not None
+    assert [function.name for function in calling.functions] == ["f"]
+    assert (calling.required, calling.named, calling.parallel) == (True, True, False)
 
 
 def test_a_developer_is_a_system() -> None:
