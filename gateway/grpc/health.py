@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 
 import grpc
-from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckResponse, HealthListResponse
 from ray.serve.grpc_util import RayServegRPCContext
 
 from gateway.grpc import chat_pb2
@@ -22,6 +22,12 @@ async def check(readiness: Readiness, service: str, context: RayServegRPCContext
         context.set_details("There is no such service here.")
         return HealthCheckResponse()
     return await _state(readiness, service)
+
+
+async def list_all(readiness: Readiness) -> HealthListResponse:
+    """Answer ``List``: every service that may be asked for, with its state."""
+    state = await _state(readiness, "")
+    return HealthListResponse(statuses=dict.fromkeys(SERVICES, state))
 
 
 async def watch(readiness: Readiness, service: str, limit_s: float) -> AsyncGenerator[HealthCheckResponse, None]:

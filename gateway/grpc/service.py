@@ -6,14 +6,14 @@ Serve finds a method by the last part of a call's path: ``/raygate.v1.Chat/Strea
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable
 
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 from ray.serve.grpc_util import RayServegRPCContext
 from starlette.types import ASGIApp
 
 from gateway.grpc.chat import complete, stream
 from gateway.grpc.chat_pb2 import ChatChunk, ChatRequest, ChatResponse
-from gateway.grpc.health import check, watch
+from gateway.grpc.health import check, list_all, watch
 from gateway.grpc.reflection import reflector
 from gateway.services import Services
 
@@ -42,6 +42,11 @@ class GrpcMethods:
     async def Check(self, request: HealthCheckRequest, grpc_context: RayServegRPCContext) -> HealthCheckResponse:
         """Say whether a service is serving."""
         return await check(self._services.readiness, request.service, grpc_context)
+
+    async def List(self, request: HealthListRequest) -> HealthListResponse:
+        """Say of every service whether it is serving."""
+        del request  # it has no fields
+        return await list_all(self._services.readiness)
 
     async def Watch(self, request: HealthCheckRequest) -> AsyncGenerator[HealthCheckResponse, None]:
         """Say whether a service is serving, now and when that changes."""

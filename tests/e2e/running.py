@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -36,6 +37,14 @@ class Raygate:
     @property
     def openai_url(self) -> str:
         return f"{self.url}/v1"
+
+    @property
+    def grpc_address(self) -> str:
+        """Where gRPC clients connect, as the greeting says it."""
+        self.await_output("Ctrl-C stops it.")
+        said = re.search(r"^gRPC +(\S+)$", self.output.read_text(), re.MULTILINE)
+        assert said is not None, "gateway.grpc_port is not set"
+        return said[1]
 
     def client(self, key: str | None = KEY, timeout_s: float = 120) -> httpx.Client:
         headers = {"authorization": f"Bearer {key}"} if key else {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.running import Raygate, raygate
+from tests.e2e.running import Raygate, free_port, raygate
 
 CONFIG = """
 models:
@@ -44,7 +44,7 @@ gateway:
 def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raygate]:
     home = tmp_path_factory.mktemp("echo")
     config = home / "echo.yaml"
-    config.write_text(CONFIG)
+    config.write_text(f"{CONFIG}  grpc_port: {free_port()}\n")
     with raygate(Path(config), home) as running:
         yield running
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from openai import OpenAI
 
-from tests.e2e.running import KEY, Raygate, raygate
+from tests.e2e.running import KEY, Raygate, free_port, raygate
 
 MODELS = ("smollm2", "smollm2-hf")
 
@@ -16,7 +16,9 @@ MODELS = ("smollm2", "smollm2-hf")
 def quickstart(tmp_path_factory: pytest.TempPathFactory, configs: Path, model_cache: Path) -> Iterator[Raygate]:
     home = tmp_path_factory.mktemp("quickstart")
     (home / "models").symlink_to(model_cache)
-    with raygate(configs / "quickstart.yaml", home) as running:
+    config = home / "quickstart.yaml"
+    config.write_text(f"{(configs / 'quickstart.yaml').read_text()}\ngateway: {{grpc_port: {free_port()}}}\n")
+    with raygate(config, home) as running:
         yield running
 
 

@@ -100,6 +100,7 @@ def run(block: Block, quickstart: Raygate) -> subprocess.CompletedProcess[str]:
         "RAYGATE_API_KEY": KEY,
     }
     source = here(block).replace("http://localhost:8000", quickstart.url)
+    source = source.replace("localhost:9000", quickstart.grpc_address)
     return subprocess.run(
         [*interpreter, source],
         env=environment,

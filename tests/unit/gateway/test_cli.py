@@ -183,6 +183,12 @@ def test_the_greeting_shows_a_new_key_once_and_a_line_to_paste() -> None:
     assert 'curl http://127.0.0.1:8000/v1/chat/completions -H "Authorization: Bearer sk-new"' in text
 
 
+def test_the_greeting_says_where_grpc_is_once_it_is_on() -> None:
+    config = Config.model_validate({"models": [{"name": "echo", "engine": "echo"}], "gateway": {"grpc_port": 9000}})
+    text = greeting(config, "http://127.0.0.1:8000", [ModelState("echo", "ready", "")], None)
+    assert "gRPC      127.0.0.1:9000" in text
+
+
 def test_the_greeting_names_a_model_that_failed_with_its_cause() -> None:
     config = Config.model_validate({"models": [{"name": n, "engine": "echo"} for n in ("a", "b")]})
     states = [ModelState("a", "failed", "no weights"), ModelState("b", "ready", "")]

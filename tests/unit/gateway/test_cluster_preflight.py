@@ -29,6 +29,19 @@ def test_a_free_port_passes() -> None:
     preflight.check_port("127.0.0.1", port)
 
 
+def test_grpcs_port_in_use_is_named_by_its_setting() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(OperatorMistake, match=r"another program uses it; choose another with gateway\.grpc_port"):
+            preflight.check_grpc_port("127.0.0.1", taken.getsockname()[1], 8000)
+
+
+def test_grpc_has_a_port_of_its_own() -> None:
+    with pytest.raises(OperatorMistake, match=r"gateway\.grpc_port is 8000, where HTTP listens"):
+        preflight.check_grpc_port("127.0.0.1", 8000, 8000)
+
+
 def test_an_address_of_another_machine_is_named() -> None:
     with pytest.raises(OperatorMistake, match="this machine has no such address"):
         preflight.check_port("192.0.2.99", 8000)

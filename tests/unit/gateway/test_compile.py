@@ -1,11 +1,14 @@
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import yaml
+from ray.serve.config import gRPCOptions
 from ray.serve.schema import ServeDeploySchema
 
 from auth.usage import Price
+from gateway.app import Gateway
 from gateway.compile import serve_config, to_yaml
 from gateway.config import Config
 from gateway.settings import GatewaySettings
@@ -30,6 +33,18 @@ def test_the_gateway_comes_first_and_alone_has_a_route() -> None:
 def test_ray_serve_takes_it_as_it_is() -> None:
     compiled = serve_config(config(gateway={"replicas": {"min": 1, "max": 3}}))
     assert ServeDeploySchema.model_validate(compiled).applications[0].import_path == "gateway.app:build"
+
+
+def test_without_a_port_there_is_no_grpc() -> None:
+    assert "grpc_options" not in serve_config(config())
+
+
+def test_ray_serve_finds_every_grpc_service_on_its_port() -> None:
+    options = ServeDeploySchema.model_validate(serve_config(config(gateway={"grpc_port": 9000}))).grpc_options
+    server = grpc.aio.server()
+    for add in gRPCOptions(**options.model_dump()).grpc_servicer_func_callable:
+        add(Gateway.func_or_class, server)
+    assert options.port == 9000
 
 
 def test_the_gateway_is_told_what_differs_from_its_defaults() -> None:
