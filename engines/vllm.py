@@ -18,6 +18,7 @@ from engines.embedded import resolve
 from engines.failure import StartLog, root_cause
 from engines.leaving import told_before_cancelled
 from engines.replica import application
+from engines.responses import with_responses
 from engines.used import count_with
 
 CPU_DEFAULTS = {
@@ -37,6 +38,7 @@ class VllmEngine(Engine):
     """One ``AsyncLLM`` behind vLLM's app. ``engine_args`` are vLLM's own, with underscores for dashes."""
 
     kind = "vllm"
+    takes_cache_salt = True
 
     def __init__(self, settings: EngineSettings) -> None:
         super().__init__(settings)
@@ -72,7 +74,7 @@ class VllmEngine(Engine):
         tasks = await self._client.get_supported_tasks()
         app = build_app(args, tasks, self._client.model_config)
         await init_app_state(self._client, app.state, args, tasks)
-        return told_before_cancelled(app)
+        return told_before_cancelled(with_responses(app))
 
     def load(self) -> Load:
         """Return the requests that vLLM has not finished, less those that its scheduler holds back."""

@@ -16,6 +16,7 @@ from engines.echo.embedding import embeddings
 from engines.echo.reply import ChatReply, CompletionReply, Reply
 from engines.echo.request import ChatRequest, CompletionRequest, EmbeddingRequest, RequestError, parse
 from engines.echo.transcription import transcription
+from engines.responses import with_responses
 from engines.used import count_with
 
 
@@ -56,7 +57,7 @@ class EchoEngine(Engine):
             finally:
                 self._running -= requests
 
-        return counted
+        return with_responses(counted)
 
     def load(self) -> Load:
         """Return the count of answers in progress; an echo queues nothing."""
