@@ -15,6 +15,7 @@ from gateway.grpc.service import GrpcMethods
 from gateway.logs import configure_logs
 from gateway.routes.account import account_router
 from gateway.routes.admin.router import admin_router
+from gateway.routes.files import files_router
 from gateway.routes.generating import generating_routes
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
@@ -38,6 +39,7 @@ def create_app(services: Services) -> Api:
     app.include_router(models_router(services))
     app.include_router(health_router(services))
     app.include_router(account_router(services))
+    app.include_router(files_router(services))
     app.include_router(admin_router(services))
     return app
 

@@ -15,6 +15,7 @@ from gateway import errors
 from gateway.body import ClientGone
 from gateway.exchange import Exchange, Response
 from gateway.settlement import CLIENT_GONE
+from objects.errors import ObjectError
 
 log = structlog.get_logger("raygate.access")
 
@@ -49,6 +50,8 @@ class Envelope:
             await _answer(response, errors.from_request(error))
         except AuthError as error:
             await _answer(response, errors.from_auth(error))
+        except ObjectError as error:
+            await _answer(response, errors.from_object(error))
         except Exception as error:
             # The traceback goes to the log without the values of local variables: they hold prompts.
             log.exception("request failed", request_id=exchange.request_id, error=type(error).__name__)

@@ -9,17 +9,18 @@ status   type                        code                         made by
 400      invalid_request_error       null                         :func:`body_too_slow`
 400      invalid_request_error       unsupported_parameter        :func:`unsupported_parameter`, the engines
 400      invalid_request_error       context_length_exceeded      :func:`from_engine`
+400      invalid_request_error       storage_quota_exceeded       :func:`from_object`
 401      invalid_request_error       invalid_api_key, null        :func:`unauthenticated`
 403      invalid_request_error       permission_denied            :func:`permission_denied`
 404      invalid_request_error       model_not_found              :func:`model_not_found`
 404      invalid_request_error       endpoint_not_supported       :func:`endpoint_not_supported`
-404      invalid_request_error       not_found                    :func:`from_auth`
+404      invalid_request_error       not_found                    :func:`from_auth`, :func:`from_object`
 404      invalid_request_error       null                         :func:`unknown_route`
 405      invalid_request_error       null                         :func:`method_not_allowed`
-409      invalid_request_error       conflict                     :func:`from_auth`
+409      invalid_request_error       conflict                     :func:`from_auth`, :func:`from_object`
 413      invalid_request_error       request_too_large            :func:`too_large`
 415      invalid_request_error       null                         :func:`unsupported_media_type`
-429      requests, tokens            rate_limit_exceeded          :func:`rejected`
+429      requests, tokens            rate_limit_exceeded          :func:`rejected`, :func:`from_object`
 429      insufficient_quota          insufficient_quota           :func:`rejected`
 500      server_error                internal_error               :func:`internal`
 503      service_unavailable_error   server_is_overloaded         :func:`overloaded`
@@ -40,6 +41,7 @@ from fastapi.exceptions import RequestValidationError
 
 from auth.errors import AuthError, Conflict, NameTaken, NotFound
 from auth.rejection import Rejected
+from objects.errors import InUse, NoSuchObject, ObjectError, QuotaExceeded, StorageFailed, TooMany
 
 MESSAGE_LIMIT = 600
 """Characters; an engine's validation error once repeated a 4 KB body into 23 MB."""
@@ -181,6 +183,26 @@ def from_auth(error: AuthError) -> ApiError:
     if isinstance(error, Conflict):
         return _conflict("It has been changed by somebody else: read it again, then repeat the change.")
     return invalid_value(None, f"{error}.")
+
+
+def from_object(error: ObjectError) -> ApiError:
+    """A stored object is not there, is in use, or has no room."""
+    match error:
+        case NoSuchObject():
+            return ApiError(404, "There is no such object, or it is not your project's.", code="not_found")
+        case InUse():
+            return _conflict("It cannot be changed in its present state: a batch that runs needs it, or it has ended.")
+        case QuotaExceeded(quota=quota):
+            message = f"Your project's files would take more than {quota} bytes. Delete some of them first."
+            return ApiError(400, message, code="storage_quota_exceeded", param="file")
+        case TooMany(most=most):
+            message = f"Your project has {most} batches that have not ended, which is the most it may have."
+            headers = {"x-should-retry": "false"}
+            return ApiError(429, message, type="requests", code="rate_limit_exceeded", headers=headers)
+        case StorageFailed():
+            return overloaded("The file storage does not answer. Please retry.")
+        case _:
+            return internal()
 
 
 def _conflict(message: str) -> ApiError:

@@ -1,7 +1,7 @@
 """What a gateway replica holds while it runs, opened together and closed together."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 
 from auth.access import Access
@@ -16,6 +16,8 @@ from gateway.readiness import Readiness, watch_models
 from gateway.replicas import Replicas, open_replicas
 from gateway.settings import GatewaySettings
 from gateway.traffic import Traffic
+from objects.file_store import Files
+from objects.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Services:
     prompts: Prompts
     isolation: Isolation
     traffic: Traffic
+    files: Files
     internal_token: str
 
 
@@ -58,8 +61,18 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
             prompts=Prompts(settings.home),
             isolation=Isolation.of(token, settings.cache_sharing),
             traffic=Traffic(),
+            files=stack.enter_context(_open_files(settings, access.store)),
             internal_token=token,
         )
+
+
+@contextlib.contextmanager
+def _open_files(settings: GatewaySettings, store: Store) -> Iterator[Files]:
+    storage = Storage(settings.files.url or str(settings.home / "files"), settings.files.options)
+    try:
+        yield Files(store, storage, settings.files.project_quota_bytes)
+    finally:
+        storage.close()
 
 
 async def _migrate(url: str) -> None:
