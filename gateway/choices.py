@@ -1,5 +1,6 @@
 """Streams of completions, of chat and of text: chunks with ``choices``, the usage in a last one without, ``[DONE]``."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ _USAGE_CHUNK = b'"choices":[]'
 _FINISHED = b'"finish_reason":"'
 _ERROR_EVENT = b'data: {"error"'
 _EMPTY_DELTA = b'"delta":{},'
+_FOREIGN_CALL = b'"id":"%b' % mend.FOREIGN_CALL.encode()
+_FOREIGN_NULL = b'_ids":null'
+_FOREIGN_NULLS = re.compile(rb',"(?:stop_reason|prompt_token_ids|token_ids|prompt_text)":null')
 _FAILURES = (b'"finish_reason":"abort"', b'"finish_reason":"error"')
 
 
@@ -43,7 +47,9 @@ class ChoicesStream(Stream):
     def mended(self, whole: bytes) -> bytes:
         """Return whole events as the client should see them, and note what they tell."""
         self.events += whole.count(b"\n\n")
-        if _FINISHED in whole or _USAGE_CHUNK in whole or _ERROR_EVENT in whole:
+        if _FOREIGN_NULL in whole:
+            whole = _FOREIGN_NULLS.sub(b"", whole)
+        if _FINISHED in whole or _USAGE_CHUNK in whole or _ERROR_EVENT in whole or _FOREIGN_CALL in whole:
             whole = b"".join(map(self._mended_event, whole.split(b"\n\n")[:-1]))
         elif whole.endswith(DONE):
             self.done = True
@@ -53,6 +59,8 @@ class ChoicesStream(Stream):
         """Return one event as the client should see it; empty when it should see none."""
         if self.done:
             return b""
+        if _FOREIGN_CALL in event:
+            event = as_event(mend.calling(orjson.loads(event.removeprefix(b"data: "))))[:-2]
         if event == DONE[:-2]:
             self.done = True
         elif event.startswith(_ERROR_EVENT):

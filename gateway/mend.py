@@ -1,13 +1,16 @@
 """An engine's answers in OpenAI's shape, where vLLM's differ in what a client can notice.
 
-Whole answers are parsed anyway, for their usage. Of a stream only its two rare events come here: the one that ends a
-choice, and the usage.
+Whole answers are parsed anyway, for their usage. Of a stream only its rare events come here: the end of a choice, the
+opening of a tool call, and the usage.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 NO_DETAILS = {"reasoning_tokens": 0}
+
+FOREIGN_CALL = "chatcmpl-tool-"
+"""How vLLM begins the id of a tool call where its model prescribes none."""
 
 _OF_OPENAI = frozenset({"content", "refusal", "logprobs", "finish_reason", "service_tier", "system_fingerprint"})
 """Fields that stay when they are null; other engines' own fields are told only when they say something."""
@@ -17,10 +20,14 @@ def completion(answer: dict[str, Any]) -> dict[str, Any]:
     """Return a whole answer with the fields that OpenAI's schema requires, and no nulls beside them."""
     for choice in answer.get("choices", ()):
         if message := choice.get("message"):
-            choice["message"] = {**told(message), "annotations": message.get("annotations") or []}
+            choice["message"] = _message(message)
+        if "content" in (choice.get("logprobs") or {}):
+            choice["logprobs"].setdefault("refusal", None)
     answer["choices"] = [told(choice) for choice in answer.get("choices", ())]
     if answer.get("usage"):
         answer["usage"] = usage(answer["usage"])
+    if answer.get("object") == "text_completion":
+        answer.pop("service_tier", None)
     return told(answer)
 
 
@@ -34,11 +41,23 @@ def pooled(answer: dict[str, Any]) -> dict[str, Any]:
 def usage(counted: dict[str, Any]) -> dict[str, Any]:
     """Return a ``usage`` object with its details."""
     prompt = told(counted.get("prompt_tokens_details") or {})
+    if "created_cache_tokens" in prompt:
+        prompt["cache_write_tokens"] = prompt.pop("created_cache_tokens")
     return {
         **counted,
         "prompt_tokens_details": {"cached_tokens": 0, **prompt},
         "completion_tokens_details": counted.get("completion_tokens_details") or NO_DETAILS,
     }
+
+
+def calling(chunk: dict[str, Any]) -> dict[str, Any]:
+    """Return a chunk that opens tool calls with their ids and empty arguments as OpenAI sends them."""
+    for choice in chunk["choices"]:
+        for call in choice["delta"].get("tool_calls") or ():
+            if "id" in call:
+                call["id"] = _call_id(call["id"])
+                call["function"].setdefault("arguments", "")
+    return chunk
 
 
 def ending(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -48,6 +67,18 @@ def ending(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**chunk, "choices": [{**choice, "finish_reason": None} for choice in last]}
     ends = [{**choice, "delta": {}, "logprobs": None} for choice in chunk["choices"] if choice["finish_reason"]]
     yield {**chunk, "choices": ends}
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    calls = message.get("tool_calls")
+    if calls:
+        message["content"] = message.get("content") or None
+        message["tool_calls"] = [{**call, "id": _call_id(call["id"])} for call in calls]
+    return {**told(message), "annotations": message.get("annotations") or []}
+
+
+def _call_id(given: str) -> str:
+    return f"call_{given.removeprefix(FOREIGN_CALL)}" if given.startswith(FOREIGN_CALL) else given
 
 
 def told(fields: dict[str, Any]) -> dict[str, Any]:

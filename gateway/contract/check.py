@@ -16,6 +16,8 @@ Capability = Literal[
     "logprobs",
     "completions",
     "prompt_tokens",
+    "prompt_echo",
+    "completion_logprobs",
     "prompt_logprobs",
     "embeddings",
     "responses",

@@ -50,6 +50,8 @@ def _requests(server: Server) -> dict[Capability, tuple[str, str, dict[str, obje
         "logprobs": ("POST", CHAT, server.chat_body(max_tokens=1, logprobs=True)),
         "completions": ("POST", COMPLETIONS, server.completion_body(max_tokens=1)),
         "prompt_tokens": ("POST", COMPLETIONS, server.completion_body(max_tokens=1, prompt=TOKENS)),
+        "prompt_echo": ("POST", COMPLETIONS, server.completion_body(max_tokens=1, echo=True)),
+        "completion_logprobs": ("POST", COMPLETIONS, server.completion_body(max_tokens=1, logprobs=1)),
         "prompt_logprobs": ("POST", COMPLETIONS, server.completion_body(max_tokens=1, echo=True, logprobs=1)),
         "embeddings": ("POST", EMBEDDINGS, {"model": server.embedding_model, "input": "one"}),
         "responses": ("POST", RESPONSES, server.response_body()),

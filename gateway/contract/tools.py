@@ -12,6 +12,7 @@ WEATHER = {
     "type": "function",
     "function": {
         "name": "get_weather",
+        "strict": True,
         "description": "Tells the weather of a city.",
         "parameters": {
             "type": "object",
@@ -80,6 +81,12 @@ async def a_streamed_call_opens_with_id_type_and_name_and_goes_on_with_arguments
     message = {"content": None, "tool_calls": _joined(stream)}
     (reason,) = stream.finish_reasons()
     _expect_calls(message, reason, reason="tool_calls")
+
+
+@check("C4.6", "tools", "streaming", extra=True)
+async def a_streamed_call_opens_with_empty_arguments(server: Server) -> None:
+    first, *_ = _deltas(await server.chat_stream(**CHOSEN))
+    expect_equal("the first arguments", first["function"].get("arguments"), "")
 
 
 @check("C4.6", "tools", "streaming")

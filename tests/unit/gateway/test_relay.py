@@ -159,3 +159,26 @@ async def test_a_last_delta_and_the_reason_to_finish_leave_apart() -> None:
         "logprobs": None,
     }
     assert done == DONE[:-2]
+
+
+async def test_vllms_nulls_beside_the_schema_do_not_leave() -> None:
+    vllm = (
+        b'data: {"id":"c","choices":[{"index":0,"delta":{"content":",\\"token_ids\\":null"},"finish_reason":null,'
+        b'"token_ids":null}],"prompt_token_ids":null,"prompt_text":null}\n\n'
+    )
+    sent = b"".join(await relayed(ChatStream(include_usage=False), [vllm + STOP + DONE]))
+    chunk = orjson.loads(sent.split(b"\n\n")[0][6:])
+    content = {"content": ',"token_ids":null'}
+    assert chunk == {"id": "c", "choices": [{"index": 0, "delta": content, "finish_reason": None}]}
+
+
+async def test_a_tool_call_opens_with_its_id_and_empty_arguments() -> None:
+    call = {"id": "chatcmpl-tool-1f", "type": "function", "index": 0, "function": {"name": "f"}}
+    more = event(index=0, delta={"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}, finish_reason=None)
+    first = event(index=0, delta={"content": None, "tool_calls": [call]}, finish_reason=None)
+    sent = b"".join(await relayed(ChatStream(include_usage=False), [first + more + DONE]))
+    opened, told, done, _ = sent.split(b"\n\n")
+    (given,) = orjson.loads(opened[6:])["choices"][0]["delta"]["tool_calls"]
+    assert given == {"id": "call_1f", "type": "function", "index": 0, "function": {"name": "f", "arguments": ""}}
+    assert told + b"\n\n" == more
+    assert done == DONE[:-2]
