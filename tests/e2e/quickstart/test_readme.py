@@ -37,7 +37,7 @@ VOLATILE = [
     (r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)", "TIME"),
     (r'"created":\d+', "CREATED"),
     (r'"system_fingerprint":"[^"]*"', "FINGERPRINT"),
-    (r'"(cached_tokens|created_cache_tokens)":\d+', r"\1"),  # the same prompt may have been asked before
+    (r'"(cached_tokens|cache_write_tokens)":\d+', r"\1"),  # the same prompt may have been asked before
     (r'engine_replica="\w+"', "REPLICA"),
     (r" +$", ""),
 ]
