@@ -99,6 +99,15 @@ class Ledger:
         else:
             self._rows.append(row)
 
+    async def flush_all(self) -> None:
+        """Write every row that there is now.
+
+        Raises:
+            Exception: as ``flush``.
+        """
+        for _ in range(-(-len(self._rows) // _BATCH_ROWS)):
+            await self.flush()
+
     async def flush(self) -> None:
         """Write what there is now.
 

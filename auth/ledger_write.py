@@ -45,7 +45,7 @@ async def write(store: Store, batch: Batch) -> None:
             await _write(connection, batch, batch.rows)
     except IntegrityError:
         async with store.writing() as connection:
-            await _write(connection, batch, await _unwritten(connection, batch.rows))
+            await _write(connection, batch, await unwritten(connection, batch.rows))
 
 
 async def insert_rows(connection: AsyncConnection, rows: Sequence[LedgerRow]) -> None:
@@ -74,7 +74,7 @@ async def _write(connection: AsyncConnection, batch: Batch, rows: Sequence[Ledge
         await connection.execute(tell, progressed)
 
 
-async def _unwritten(connection: AsyncConnection, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
+async def unwritten(connection: AsyncConnection, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
     """Return the rows that the ledger lacks; those that it took for lost make place for the truth."""
     written: set[str] = set()
     for start in range(0, len(rows), _CHUNK):

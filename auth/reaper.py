@@ -5,7 +5,7 @@ import time
 from sqlalchemy import delete, select
 
 from auth.ledger_tables import GatewayRow, InflightRow
-from auth.ledger_write import insert_rows
+from auth.ledger_write import insert_rows, unwritten
 from auth.open_request import OpenRequest
 from auth.store import Store
 
@@ -56,5 +56,7 @@ class Reaper:
                 return
             columns = (InflightRow.row, InflightRow.completion_tokens)
             journal = await connection.execute(select(*columns).where(InflightRow.gateway == gateway))
-            await insert_rows(connection, [OpenRequest.load(text).lost(tokens) for text, tokens in journal])
+            lost = [OpenRequest.load(text).lost(tokens) for text, tokens in journal]
+            # A batch's line may have been taken over, and have its row, before its former gateway was given up.
+            await insert_rows(connection, await unwritten(connection, lost))
             await connection.execute(delete(InflightRow).where(InflightRow.gateway == gateway))

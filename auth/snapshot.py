@@ -82,6 +82,10 @@ class KeySnapshot:
             found = next((project for project in self._projects.values() if _is_named(project, id_or_name)), None)
         return found if found is not None and found.archived_at is None else None
 
+    def current(self, key: Key) -> Key | None:
+        """Return a key that was identified before as it is now; ``None`` when it is no longer valid."""
+        return self._live(key.digest)
+
     def is_valid(self, key: Key) -> bool:
         """Say whether a key that was identified before, by a request that waited since, is still valid."""
         return self._live(key.digest) is not None

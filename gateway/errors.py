@@ -101,6 +101,12 @@ def missing_parameter(param: str) -> ApiError:
     return ApiError(400, f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
 
 
+def within(place: str, error: ApiError) -> ApiError:
+    """Say of an error where the object is in which its ``param`` was found."""
+    param = f"{place}.{error.param}" if error.param else place
+    return ApiError(error.status, error.message, type=error.type, code=error.code, param=param)
+
+
 def unauthenticated(*, missing: bool, delay_s: float = 0.0) -> ApiError:
     """No key, or one that does not hold: unknown, revoked and expired keys look the same, and wait the same."""
     message = (
