@@ -13,6 +13,10 @@ class InUse(ObjectError):
     """The object cannot change while something else needs it as it is."""
 
 
+class NotInBackground(ObjectError):
+    """Only a response that runs in the background can be cancelled."""
+
+
 class QuotaExceeded(ObjectError):
     """The project's files would take more than it may have.
 

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from auth.errors import UnsupportedDatabase
 from auth.store import Store, sqlite_url
 from auth.tables import Base, ProjectRow
-from objects import batch_tables, file_tables  # noqa: F401  (their tables join the metadata)
+from objects import batch_tables, file_tables, response_tables  # noqa: F401  (their tables join the metadata)
 
 
 async def test_the_default_project_exists_after_migration(store: Store) -> None:
