@@ -48,6 +48,9 @@ REQUEST_HEADER = b"x-raygate-request"
 USED_PATH = "/used/{request}"
 """Where an engine replica's status port tells what a request has used, by that id (RFC 9110's 204: it cannot tell)."""
 
+CACHE_SALT_HEADER = "x-raygate-cache-salt"
+"""Carries, from a pipeline to a model, the ``cache_salt`` of the project that asks: engines that know it take it."""
+
 LOAD_PATH = "/load"
 """Where an engine replica's status port tells how many requests it runs and holds back."""
 
@@ -57,6 +60,11 @@ STATUS_PORT = "status_port"
 
 Task = Literal["generate", "embed", "score", "transcribe"]
 """What a model is for; it decides which endpoints an engine's app answers."""
+
+
+def application_name(model: str) -> str:
+    """Return the name of the Serve application that runs ``model``; Serve writes log files by it, so no slash."""
+    return "model-" + model.replace("/", "--")
 
 
 def default_home() -> Path:
@@ -113,6 +121,8 @@ class Engine(ABC):
     """One engine in one replica. Subclasses keep heavy imports inside ``start``."""
 
     kind: ClassVar[str]
+    takes_cache_salt: ClassVar[bool] = False
+    """Whether requests may have ``cache_salt``, which keeps a prefix cache apart by project."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import orjson
 from ray import serve
 from ray.serve import Application, Deployment
 from starlette.applications import Starlette
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engines.base import (
+    CACHE_SALT_HEADER,
     LOAD_PATH,
     STATUS_PORT,
     TOKEN_HEADER,
@@ -127,6 +129,8 @@ class EngineReplica:
         Yields:
             first ``(status, headers)``, then the body's chunks as the engine sends them.
         """
+        if self._engine.takes_cache_salt and (salt := headers.get(CACHE_SALT_HEADER)):
+            body = orjson.dumps({**orjson.loads(body), "cache_salt": salt})
         async with contextlib.aclosing(call_asgi(self._asgi, method, path, headers, body)) as parts:
             async for part in parts:
                 yield part

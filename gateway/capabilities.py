@@ -21,6 +21,7 @@ _SERVED: dict[tuple[str, Task], tuple[str, ...]] = {
     ("upstream", "embed"): (paths.EMBEDDINGS,),
     ("upstream", "score"): (paths.SCORE, paths.RERANK),
     ("upstream", "transcribe"): (paths.TRANSCRIPTIONS,),
+    ("pipeline", "generate"): (paths.CHAT,),
     ("echo", "generate"): (paths.CHAT, paths.COMPLETIONS),
     ("echo", "embed"): (paths.EMBEDDINGS,),
     ("echo", "transcribe"): (paths.TRANSCRIPTIONS,),
@@ -30,6 +31,7 @@ _GENERATING: dict[str, tuple[Capability, ...]] = {
     "vllm": ("streaming", "tools", "structured_outputs", "logprobs"),
     "transformers": ("streaming", "tools", "structured_outputs", "logprobs"),
     "upstream": ("streaming",),
+    "pipeline": ("streaming",),
     "echo": ("streaming",),
 }
 """What is certain of an engine; another server may well do more."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from engines.base import application_name
 from gateway.config import WITH_WEIGHTS, Config, ModelConfig, Replicas
-from gateway.settings import application_name
 
 HEALTH_CHECK_PERIOD_S = 2
 """How soon Serve notices that an engine died."""

@@ -4,7 +4,7 @@ Example::
 
     models:
       - name: smollm2              # what clients put in "model"
-        engine: vllm               # vllm | transformers | upstream | echo
+        engine: vllm               # vllm | transformers | upstream | pipeline | echo
         source: embedded:smollm2   # or a local folder, or a hub id
         engine_args: {max_model_len: 2048}
         replicas: {min: 1, max: 4, target_ongoing_requests: 16}
@@ -33,7 +33,7 @@ EMBEDDED = "embedded:"
 MODEL_TAG, ALIAS_TAG = "<model>", "<alias>"
 """How pydantic names the two kinds of entries in ``models`` when it reports an error in one."""
 
-EngineKind = Literal["vllm", "transformers", "upstream", "echo"]
+EngineKind = Literal["vllm", "transformers", "upstream", "pipeline", "echo"]
 WITH_WEIGHTS = frozenset({"vllm", "transformers"})
 """The engines that load a model, and so need a ``source``."""
 
@@ -174,6 +174,41 @@ class UpstreamArgs(_Section):
     model: str | None = Field(default=None, min_length=1)
     api_key_env: str | None = Field(default=None, min_length=1)
     connect_timeout_s: float = Field(default=5, gt=0)
+
+
+class PipelineArgs(_Section):
+    """The ``engine_args`` of any pipeline, as ``engines.pipeline.args`` explains them; its class may have more."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    class_path: str = Field(alias="class", pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    models: dict[str, str] = Field(default_factory=dict)
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+
+
+RETRIEVAL = "engines.pipeline.retrieval:Retrieval"
+"""The pipeline that comes with Raygate."""
+
+
+class RetrievalModels(_Section):
+    """The models that retrieval-augmented chat asks."""
+
+    chat: str
+    embed: str
+
+
+class RetrievalArgs(_Section):
+    """The ``engine_args`` of retrieval-augmented chat, as ``engines.pipeline.retrieval`` explains them."""
+
+    class_path: str = Field(alias="class")
+    models: RetrievalModels
+    otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
+    index: str | None = Field(default=None, min_length=1)
+    passages: int = Field(default=4, ge=1, le=100)
+    min_score: float = Field(default=0.2, ge=-1, le=1)
+    context_characters: int = Field(default=4000, ge=100)
+    passage_characters: int = Field(default=800, ge=100, le=20_000)
+    overlap_characters: int = Field(default=200, ge=0, le=5_000)
 
 
 def _kind_of_entry(entry: Any) -> str:

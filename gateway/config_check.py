@@ -6,14 +6,24 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from engines.base import Task
+from engines.base import Task, application_name
 from gateway.capabilities import tasks_of
-from gateway.config import EMBEDDED, WITH_WEIGHTS, Config, EchoArgs, ModelConfig, UpstreamArgs
+from gateway.config import (
+    EMBEDDED,
+    RETRIEVAL,
+    WITH_WEIGHTS,
+    Config,
+    EchoArgs,
+    ModelConfig,
+    PipelineArgs,
+    RetrievalArgs,
+    UpstreamArgs,
+)
 from gateway.config_file import ConfigError, Document, KeyPath, Mistake, read
+from gateway.config_pipelines import pipeline_mistakes
 from gateway.config_words import choice, explained
-from gateway.settings import application_name
 
-_ARGS: dict[str, type[BaseModel]] = {"echo": EchoArgs, "upstream": UpstreamArgs}
+_ARGS: dict[str, type[BaseModel]] = {"echo": EchoArgs, "upstream": UpstreamArgs, "pipeline": PipelineArgs}
 
 
 def load(path: Path) -> Config:
@@ -62,6 +72,7 @@ def _across(document: Document) -> Iterator[Mistake]:
     entries = [(i, entry) for i, entry in enumerate(listed if isinstance(listed, list) else []) if _is_named(entry)]
     models = [entry["name"] for _, entry in entries if "engine" in entry]
     yield from _taken_names(document, entries)
+    yield from pipeline_mistakes(document, entries)
     for i, entry in entries:
         yield from _dangling(document, i, entry, models)
         yield from _engine_needs(document, i, entry)
@@ -104,10 +115,11 @@ def _engine_needs(document: Document, i: int, entry: dict[str, Any]) -> Iterator
     if engine in _ARGS and source is not None:
         yield document.mistake((*key, "source"), f"{engine} loads no model", "leave it out")
     if engine in _ARGS and isinstance(args := entry.get("engine_args", {}), dict):
+        section = RetrievalArgs if args.get("class") == RETRIEVAL else _ARGS[engine]
         try:
-            _ARGS[engine].model_validate(args)
+            section.model_validate(args)
         except ValidationError as error:
-            yield from explained(document, error, _ARGS[engine], (*key, "engine_args"))
+            yield from explained(document, error, section, (*key, "engine_args"))
 
 
 def _task(document: Document, i: int, entry: dict[str, Any]) -> Iterator[Mistake]:

@@ -15,6 +15,8 @@ _TAGS: dict[str | int, type[BaseModel]] = {MODEL_TAG: ModelConfig, ALIAS_TAG: Al
 _PATTERNS: dict[str | int, str] = {
     "name": "up to 128 letters, digits and . _ : / -, beginning with a letter or digit",
     "base_url": "an http:// or https:// address",
+    "otlp_endpoint": "an http:// or https:// address",
+    "class": "module:Name",
 }
 
 

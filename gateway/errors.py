@@ -286,7 +286,9 @@ def from_engine(status: int, body: bytes, prompt: str = "messages") -> ApiError:
     fields = _error_fields(body)
     message = fields.get("message")
     if status >= 500 or not isinstance(message, str):
-        return overloaded() if status == 503 else engine_lost() if status >= 500 else ApiError(status, "Bad request.")
+        if status == 503:
+            return model_loading() if fields.get("code") == "model_loading" else overloaded()
+        return engine_lost() if status >= 500 else ApiError(status, "Bad request.")
     code = fields.get("code") if isinstance(fields.get("code"), str) else None
     param = fields.get("param") if isinstance(fields.get("param"), str) else None
     # vLLM's own footnote may repeat the value that it was sent.

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 import orjson
 
-SALTED = frozenset({"vllm"})
-"""The engines that have a prefix cache and know ``cache_salt``."""
+SALTED = frozenset({"vllm", "pipeline"})
+"""The engines that have a prefix cache and know ``cache_salt``, or hand it on to one that does."""
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,18 @@ REPLICA_MEMORY = {
     "vllm": 3.25 * GIB,
     "transformers": 1.4 * GIB,
     "upstream": 0.2 * GIB,
+    "pipeline": 0.2 * GIB,
     "echo": 0.2 * GIB,
 }
 """What one replica of each kind takes at least, measured with a model of 135 million parameters on CPU."""
 
-PACKAGES = {"vllm": ("vllm",), "transformers": ("torch", "transformers", "llguidance"), "upstream": (), "echo": ()}
+PACKAGES = {
+    "vllm": ("vllm",),
+    "transformers": ("torch", "transformers", "llguidance"),
+    "upstream": (),
+    "pipeline": (),
+    "echo": (),
+}
 """The Python packages that an engine needs beyond Raygate's own."""
 
 

@@ -13,15 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from auth.identity import Identity
 from auth.usage import FREE, Price
-from engines.base import Task, default_home
+from engines.base import Task, application_name, default_home
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 """What a model may be called: a name that survives URLs, logs and metrics as it is."""
-
-
-def application_name(model: str) -> str:
-    """Return the name of the Serve application that runs ``model``; Serve writes log files by it, so no slash."""
-    return "model-" + model.replace("/", "--")
 
 
 class _Frozen(BaseModel):

@@ -27,7 +27,7 @@ from engines.base import Engine, EngineSettings, Load
 from engines.transformers.engine import TransformersArgs
 from gateway import errors
 from gateway.cli.main import app
-from gateway.config import Config, EchoArgs, ModelConfig, UpstreamArgs
+from gateway.config import Config, EchoArgs, ModelConfig, PipelineArgs, RetrievalArgs, UpstreamArgs
 from gateway.config_check import load
 from gateway.metrics import Metrics, engine_loads
 from gateway.settings import AliasEntry
@@ -99,6 +99,8 @@ EVERY_KEY = [
     *keys(Config),
     *keys(TransformersArgs, "transformers."),
     *keys(UpstreamArgs, "upstream."),
+    *keys(PipelineArgs, "pipeline."),
+    *(key for key in keys(RetrievalArgs, "retrieval.") if key[0] not in ("retrieval.class", "retrieval.otlp_endpoint")),
     *keys(EchoArgs, "echo."),
 ]
 

@@ -19,7 +19,7 @@ SOURCES = sorted(
 )
 
 MAY_IMPORT = {
-    "gateway": r"gateway|auth|objects|engines\.base",
+    "gateway": r"gateway|auth|objects|engines\.(base|passages)",
     "engines": r"engines",
     "auth": r"auth",
     "objects": r"objects|auth",

@@ -4,13 +4,21 @@ import pytest
 from pydantic import BaseModel
 
 import engines.echo.args
+import engines.pipeline.args
+import engines.pipeline.retrieval
 import engines.upstream
-from gateway.config import Config, EchoArgs, Replicas, UpstreamArgs
+from gateway.config import Config, EchoArgs, PipelineArgs, Replicas, RetrievalArgs, UpstreamArgs
 from gateway.config_check import load
 from gateway.config_file import ConfigError, Mistake
 from gateway.settings import WeightedModel
 
 ECHO = "models: [{name: echo, engine: echo}]\n"
+PIPELINE = "models: [{{name: a, engine: pipeline, engine_args: {{class: 'shop:Signed', models: {models}}}}}]"
+RETRIEVAL = """models:
+  - {{name: echo, engine: echo}}
+  - {{name: minilm, engine: vllm, source: embedded:minilm, task: embed}}
+  - {{name: docs, engine: pipeline, engine_args: {{class: "engines.pipeline.retrieval:Retrieval", models: {models}}}}}
+"""
 
 
 def write(folder: Path, text: str) -> Path:
@@ -97,7 +105,10 @@ gateway: {port: 99999}
         ("models: []", "1:1: models: got []; it"),
         ("models: [7]", "1:10: models[0]: got 7; it should be a mapping"),
         ("models: [{engine: echo}]", "1:10: models[0].name: is missing"),
-        ("models: [{name: a, engine: echoo}]", "did you mean echo? allowed: vllm, transformers, upstream, echo"),
+        (
+            "models: [{name: a, engine: echoo}]",
+            "did you mean echo? allowed: vllm, transformers, upstream, pipeline, echo",
+        ),
         ("models: [{name: a b, engine: echo}]", "got 'a b'; allowed: up to 128 letters"),
         ("models: [{name: a, engine: vllm}]", "models[0].source: is missing, and vllm needs one; give embedded:NAME"),
         ("models: [{name: a, engine: vllm, source: 'embedded:'}]", "names no model; as in embedded:smollm2"),
@@ -107,6 +118,22 @@ gateway: {port: 99999}
         (
             "models: [{name: a, engine: upstream, engine_args: {base_url: 'http://x', api_key: y}}]",
             "engine_args.api_key: unknown key; did you mean api_key_env?",
+        ),
+        (
+            PIPELINE.format(models="{writer: b}"),
+            "models[0].engine_args.models.writer: no engine serves a model 'b'",
+        ),
+        (PIPELINE.format(models="{writer: a}"), "writer: 'a' asks 'a' in turn: a circle has no end"),
+        ("models: [{name: a, engine: pipeline}]", "models[0].engine_args.class: is missing"),
+        ("models: [{name: a, engine: pipeline, engine_args: {class: shop}}]", "module:Name"),
+        (
+            RETRIEVAL.format(models="{chat: echo, embed: echo}"),
+            "embed: 'echo' is for another task; it needs one with task: embed",
+        ),
+        (RETRIEVAL.format(models="{chat: echo}"), "engine_args.models.embed: is missing"),
+        (
+            RETRIEVAL.format(models="{chat: echo, embed: minilm}, pasages: 2"),
+            "pasages: unknown key; did you mean passages?",
         ),
         ("models: [{name: a, engine: echo, replicas: true}]", "models[0].replicas: got True"),
         ("models: [{name: a, engine: echo, replicas: {min: 3, max: 2}}]", "replicas: max is 2 but min is 3"),
@@ -163,7 +190,13 @@ def test_a_hub_id_or_an_embedded_name_stays_as_it_is(tmp_path: Path, source: str
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(EchoArgs, engines.echo.args.EchoArgs), (UpstreamArgs, engines.upstream.UpstreamArgs)]
+    ("ours", "theirs"),
+    [
+        (EchoArgs, engines.echo.args.EchoArgs),
+        (UpstreamArgs, engines.upstream.UpstreamArgs),
+        (PipelineArgs, engines.pipeline.args.PipelineArgs),
+        (RetrievalArgs, engines.pipeline.retrieval.RetrievalArgs),
+    ],
 )
 def test_the_checked_arguments_are_those_of_the_engine(ours: type[BaseModel], theirs: type[BaseModel]) -> None:
     assert set(ours.model_fields) == set(theirs.model_fields)
