@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import httpx
 import pytest
 
+from gateway.grpc.chat_pb2_grpc import ChatStub
 from tests.e2e.running import Raygate, free_port, raygate
 
 CONFIG = """
@@ -53,3 +55,14 @@ def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raygate]:
 def http(echo: Raygate) -> Iterator[httpx.Client]:
     with echo.client() as client:
         yield client
+
+
+@pytest.fixture(scope="package")
+def channel(echo: Raygate) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(echo.grpc_address) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="package")
+def chat(channel: grpc.Channel) -> ChatStub:
+    return ChatStub(channel)
