@@ -153,7 +153,7 @@ async def main() -> None:
         ratio = statistics.median(own / base for own, base in zip(rate, rates["generate"], strict=True))
         each = ", ".join(f"{value:.0f}" for value in rate)
         print(f"{name:10} {statistics.median(rate):7.1f} tokens/s   {ratio:5.2f} of generate   ({each})")
-    ways["scheduler"].scheduler.stop()
+    await ways["scheduler"].scheduler.stop()
     await engine.stop()
 
 

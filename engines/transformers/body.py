@@ -1,11 +1,15 @@
 """What all bodies are made of, and how a request that cannot be answered is refused."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 UNSUPPORTED = "unsupported_parameter"
+
+UNIONS = ("prompt", "input", "tool_choice", "logit_bias")
+"""Fields below which an error's path goes on with what is no field: a form that was tried, or a key."""
 
 Parsed = TypeVar("Parsed", bound="Strict")
 
@@ -19,6 +23,26 @@ class RequestError(Exception):
         self.code = code
         self.param = param
         self.status = status
+
+
+def check_model(asked: str | None, served: str) -> None:
+    """Refuse a request for another model than the one that is served.
+
+    Raises:
+        RequestError: 404.
+    """
+    if asked is not None and asked != served:
+        raise RequestError("The model does not exist.", status=404, code="model_not_found", param="model")
+
+
+def check_tokens(tokens: Iterable[int], vocabulary_size: int, param: str) -> None:
+    """Refuse token ids that the model does not know.
+
+    Raises:
+        RequestError: when there is one.
+    """
+    if not all(0 <= token < vocabulary_size for token in tokens):
+        raise RequestError("A token id is outside the vocabulary.", code="invalid_value", param=param)
 
 
 def only(*harmless: Any) -> AfterValidator:
@@ -55,9 +79,8 @@ def parse(body: type[Parsed], raw: bytes) -> Parsed:
 
 
 def _explain(error: ErrorDetails) -> RequestError:
-    # Alternatives of a union, and dictionaries, lengthen the path by what is no field.
-    path = error["loc"][:1] if error["loc"][:1] in {("prompt",), ("logit_bias",), ("tool_choice",)} else error["loc"]
-    param = ".".join(map(str, path)) or None
+    field = error["loc"][0] if error["loc"] else None
+    param = ".".join(map(str, [field] if field in UNIONS else error["loc"])) or None
     match error["type"]:
         case "json_invalid":
             return RequestError("The body is not valid JSON.", code="invalid_json")
@@ -69,5 +92,11 @@ def _explain(error: ErrorDetails) -> RequestError:
             return RequestError(f"Unsupported parameter: '{param}'.", code=UNSUPPORTED, param=param)
         case "unsupported_parameter":
             return RequestError(f"Unsupported parameter: '{param}'. {error['msg']}.", code=UNSUPPORTED, param=param)
+        case _ if field in UNIONS:
+            return RequestError(
+                f"Invalid value for '{param}': it does not have a form that this field takes.",
+                code="invalid_value",
+                param=param,
+            )
         case _:
             return RequestError(f"Invalid value for '{param}': {error['msg']}.", code="invalid_value", param=param)

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence as Sequence_
+from itertools import chain
 
 from engines.transformers.answer import ChatShape, CompletionShape, Head
-from engines.transformers.body import RequestError
+from engines.transformers.body import RequestError, check_model, check_tokens
 from engines.transformers.compiler import Compiler, GrammarRefusal
 from engines.transformers.guide import Guide
 from engines.transformers.request import Body, ChatBody, CompletionBody
@@ -39,7 +40,7 @@ class Choices:
             eos_token_ids: tokens with which the model ends its answer.
             system_fingerprint: names this model in this precision.
         """
-        self.model = model
+        self._model = model
         self._tokenizer = tokenizer
         self._compiler = compiler
         self._max_model_len = max_model_len
@@ -117,17 +118,14 @@ class Choices:
             raise RequestError(f"Invalid schema for '{param}': {refusal}.", code="invalid_value", param=param) from None
 
     def _check(self, body: Body) -> None:
-        if body.model is not None and body.model != self.model:
-            raise RequestError("The model does not exist.", status=404, code="model_not_found", param="model")
-        if not all(0 <= token < self._vocabulary_size for token in body.logit_bias or ()):
-            raise RequestError("A token id is outside the vocabulary.", code="invalid_value", param="logit_bias")
+        check_model(body.model, self._model)
+        check_tokens(body.logit_bias or (), self._vocabulary_size, "logit_bias")
 
     def _prompts(self, prompts: Sequence_[str | list[int]]) -> list[tuple[int, ...]]:
         encoded = [self._tokenizer.encode(prompt) if isinstance(prompt, str) else tuple(prompt) for prompt in prompts]
         if not encoded or not all(encoded):
             raise RequestError("A prompt needs at least one token.", code="invalid_value", param="prompt")
-        if not all(0 <= token < self._vocabulary_size for prompt in encoded for token in prompt):
-            raise RequestError("A token id is outside the vocabulary.", code="invalid_value", param="prompt")
+        check_tokens(chain.from_iterable(encoded), self._vocabulary_size, "prompt")
         return encoded
 
     def _room(self, prompt: tuple[int, ...], wanted: int | None, what: str) -> int:
@@ -176,4 +174,4 @@ class Choices:
         ]
 
     def _head(self, prefix: str) -> Head:
-        return Head.new(prefix, self.model, self._system_fingerprint)
+        return Head.new(prefix, self._model, self._system_fingerprint)

@@ -29,7 +29,7 @@ class Model:
         Raises:
             EngineStartError: when the model's layers keep a state that is not attention.
         """
-        self.device = torch.device(_accelerator() if device == "auto" else device)
+        self.device = torch.device(accelerator() if device == "auto" else device)
         on_cpu = self.device.type == "cpu"
         self._model = AutoModelForCausalLM.from_pretrained(
             source,
@@ -86,7 +86,8 @@ class Model:
         return logits
 
 
-def _accelerator() -> str:
+def accelerator() -> str:
+    """Return the kind of device that torch found, or the CPU."""
     found = torch.accelerator.current_accelerator(check_available=True)
     return found.type if found else "cpu"
 

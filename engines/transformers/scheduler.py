@@ -5,6 +5,7 @@ one more token. Sequences enter and leave between any two steps. Row ``i`` of th
 prompts that join are computed in the last rows, which are free as long as they count as part of the batch.
 """
 
+import asyncio
 import logging
 import threading
 from collections import deque
@@ -60,11 +61,11 @@ class Scheduler:
         """Start the loop."""
         self._thread.start()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End the loop after its present step."""
         self._arrivals.put(None)
         if self._thread.is_alive():
-            self._thread.join(timeout=5)
+            await asyncio.to_thread(self._thread.join, timeout=5)
 
     @property
     def healthy(self) -> bool:

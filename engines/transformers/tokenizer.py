@@ -55,12 +55,15 @@ class Tokenizer:
         token = self._tokenizer.eos_token_id
         return frozenset() if token is None else frozenset([token])
 
-    def chat(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = ()) -> tuple[int, ...]:
-        """Return the prompt of a conversation, up to where the assistant speaks.
+    def chat(
+        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] = (), *, speaks: bool = True
+    ) -> tuple[int, ...]:
+        """Return the prompt of a conversation.
 
         Args:
             messages: as chat templates know them.
             tools: functions that the assistant may call, in the API's form.
+            speaks: whether it ends where the assistant begins to speak.
 
         Raises:
             TemplateRefusal: when the model's template cannot say it.
@@ -71,19 +74,23 @@ class Tokenizer:
             messages, tools = in_plain_words(messages, tools), ()
         try:
             encoded = self._tokenizer.apply_chat_template(
-                list(messages), tools=list(tools) or None, add_generation_prompt=True, return_dict=True
+                list(messages), tools=list(tools) or None, add_generation_prompt=speaks, return_dict=True
             )
         except (TemplateError, TypeError, KeyError):
             raise TemplateRefusal("The model's chat template does not take these messages.") from None
         return tuple(encoded["input_ids"])
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Return a text's tokens, with those that the model wants at the start."""
-        return tuple(self._tokenizer(text)["input_ids"])
+    def encode(self, text: str, *, special: bool = True) -> tuple[int, ...]:
+        """Return a text's tokens, with those that the model wants around it if ``special``."""
+        return tuple(self._tokenizer(text, add_special_tokens=special)["input_ids"])
 
-    def decode(self, tokens: list[int]) -> str:
-        """Return the text of tokens, without the special ones."""
-        return self._tokenizer.decode(tokens, skip_special_tokens=True)  # type: ignore[no-any-return]
+    def decode(self, tokens: list[int], *, special: bool = False) -> str:
+        """Return the text of tokens, without the special ones unless ``special``."""
+        return self._tokenizer.decode(tokens, skip_special_tokens=not special)  # type: ignore[no-any-return]
+
+    def names(self, tokens: Sequence[int]) -> list[str]:
+        """Return the tokens as the vocabulary writes them."""
+        return self._tokenizer.convert_ids_to_tokens(list(tokens))  # type: ignore[no-any-return]
 
     def _token_bytes(self, token: int) -> bytes:
         """Return the bytes that a token stands for, which may be part of a character."""
