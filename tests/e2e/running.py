@@ -108,9 +108,15 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def raygate(
-    config: Path, home: Path, *, ready: bool = True, key: str | None = KEY, wrapper: Sequence[str] = ()
+    config: Path,
+    home: Path,
+    *,
+    ready: bool = True,
+    key: str | None = KEY,
+    wrapper: Sequence[str] = (),
+    port: int | None = None,
 ) -> Iterator[Raygate]:
-    """Start ``raygate serve`` on a free port, and stop it again as Ctrl-C in a service manager would.
+    """Start ``raygate serve``, and stop it again as Ctrl-C in a service manager would.
 
     Args:
         config: what to run.
@@ -118,8 +124,9 @@ def raygate(
         ready: wait until every model is ready.
         key: what the first key is to be; ``None`` lets it draw one.
         wrapper: a command that becomes the one behind it.
+        port: where it listens; by default a free one.
     """
-    port = free_port()
+    port = port or free_port()
     output = home.with_name(f"{home.name}-output.txt")
     home.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as sink:

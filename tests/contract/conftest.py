@@ -1,0 +1,58 @@
+"""One gateway with every engine behind it, and what the doctor finds out about each of them."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from gateway.contract.check import Check
+from gateway.contract.examine import Result, examine
+from gateway.contract.server import Server, session
+from tests.e2e.conftest import configs, model_cache  # noqa: F401 - fixtures
+from tests.e2e.running import KEY, Raygate, free_port, raygate
+
+CONCURRENCY = 4
+TIMEOUT_S = 120
+"""Four engines answer at once, on two cores."""
+
+Found = Mapping[tuple[str, str], Result]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "contract" in item.path.parts:
+            item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="package")
+def running(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Iterator[Raygate]:  # noqa: F811
+    home, port = tmp_path_factory.mktemp("contract"), free_port()
+    (home / "models").symlink_to(model_cache)
+    config = home / "contract.yaml"
+    config.write_text(Path(__file__).with_name("contract.yaml").read_text().replace(":8000/", f":{port}/"))
+    with raygate(config, home, port=port) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def found(running: Raygate, request: pytest.FixtureRequest) -> Found:
+    """What came of every check that this session asks for, by engine and name; all engines are asked at once."""
+    asked: dict[str, list[Check]] = {}
+    for item in request.session.items:
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if {"engine", "check"} <= parameters.keys():
+            asked.setdefault(parameters["engine"], []).append(parameters["check"])
+
+    async def examined() -> Found:
+        async with session() as connections:
+
+            async def one(engine: str, checks: list[Check]) -> list[Result]:
+                server = Server(connections, running.openai_url, KEY, engine, "echo-embed")
+                return await examine(server, checks, concurrency=CONCURRENCY, timeout_s=TIMEOUT_S)
+
+            results = await asyncio.gather(*(one(engine, checks) for engine, checks in asked.items()))
+        pairs = zip(asked, results, strict=True)
+        return {(engine, result.check.name): result for engine, some in pairs for result in some}
+
+    return asyncio.run(examined())
