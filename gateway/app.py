@@ -10,11 +10,13 @@ from ray import serve
 from ray.serve import Application, Deployment
 from starlette.types import ASGIApp
 
+from gateway.batches.runner import batches_run
 from gateway.envelope import Envelope
 from gateway.grpc.service import GrpcMethods
 from gateway.logs import configure_logs
 from gateway.routes.account import account_router
 from gateway.routes.admin.router import admin_router
+from gateway.routes.batches import batches_router
 from gateway.routes.files import files_router
 from gateway.routes.generating import generating_routes
 from gateway.routes.health import health_router
@@ -40,6 +42,7 @@ def create_app(services: Services) -> Api:
     app.include_router(health_router(services))
     app.include_router(account_router(services))
     app.include_router(files_router(services))
+    app.include_router(batches_router(services))
     app.include_router(admin_router(services))
     return app
 
@@ -55,6 +58,7 @@ class Gateway(GrpcMethods):
         self._stack = contextlib.AsyncExitStack()
         replica = serve.get_replica_context().replica_id.unique_id
         self._services = await self._stack.enter_async_context(open_services(settings, replica))
+        await self._stack.enter_async_context(batches_run(self._services, replica))
         self._asgi = create_app(self._services)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

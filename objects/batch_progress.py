@@ -137,21 +137,27 @@ async def claim_again(office: Office, batch: Batch, number: int) -> Claim:
 
 
 async def store_results(office: Office, batch: Batch, results: Sequence[Result]) -> None:
-    """Store what lines have come to, and count them: both or neither."""
+    """Store what lines have come to, and count them: both or neither. Doing it again changes nothing."""
     async with office.writing() as connection:
-        for result in results:
-            of = update(BatchLineRow).where(BatchLineRow.batch_id == batch.id, BatchLineRow.number == result.number)
-            await connection.execute(of.values(succeeded=result.succeeded, result=result.line))
-        completed = sum(result.succeeded for result in results)
+        new = [result for result in results if await _store(connection, batch, result)]
+        completed = sum(result.succeeded for result in new)
         counts = {
             BatchRow.completed: BatchRow.completed + completed,
-            BatchRow.failed: BatchRow.failed + len(results) - completed,
-            BatchRow.prompt_tokens: BatchRow.prompt_tokens + sum(result.usage.prompt_tokens for result in results),
-            BatchRow.cached_tokens: BatchRow.cached_tokens + sum(result.usage.cached_tokens for result in results),
+            BatchRow.failed: BatchRow.failed + len(new) - completed,
+            BatchRow.prompt_tokens: BatchRow.prompt_tokens + sum(result.usage.prompt_tokens for result in new),
+            BatchRow.cached_tokens: BatchRow.cached_tokens + sum(result.usage.cached_tokens for result in new),
             BatchRow.completion_tokens: BatchRow.completion_tokens
-            + sum(result.usage.completion_tokens for result in results),
+            + sum(result.usage.completion_tokens for result in new),
         }
         await connection.execute(update(BatchRow).where(BatchRow.id == batch.id).values(counts))
+
+
+async def _store(connection: AsyncConnection, batch: Batch, result: Result) -> bool:
+    """Store a line's result; say whether it had none before."""
+    of = update(BatchLineRow).where(BatchLineRow.batch_id == batch.id, BatchLineRow.number == result.number)
+    lacking = of.where(BatchLineRow.succeeded.is_(None))
+    stored = await connection.execute(lacking.values(succeeded=result.succeeded, result=result.line))
+    return stored.rowcount == 1
 
 
 async def results_of(store: Store, batch: Batch, *, succeeded: bool) -> AsyncGenerator[str, None]:

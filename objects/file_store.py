@@ -90,6 +90,10 @@ class Files:
             self.store, new.id, filename=filename, purpose=purpose, size=new.size, expires_after_s=expires_after_s
         )
 
+    async def discard(self, new: NewFile) -> None:
+        """Remove a written file that nobody has seen."""
+        await self._remove(new.id)
+
     async def delete(self, project: str, file_id: str) -> None:
         """Delete a file; where the storage does not answer, the bytes go later.
 

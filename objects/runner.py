@@ -39,6 +39,16 @@ class Office:
                 raise Deposed(self.gateway)
             yield connection
 
+    async def check(self) -> None:
+        """Look whether the office is still held.
+
+        Raises:
+            Deposed: somebody else holds it.
+        """
+        async with self.store.reading() as connection:
+            if (await connection.execute(select(RunnerRow.term))).scalar_one() != self.term:
+                raise Deposed(self.gateway)
+
 
 async def take_office(store: Store, gateway: str) -> Office | None:
     """Return the office if it is free: nobody has it, or nobody that lives; ``None`` if somebody does."""

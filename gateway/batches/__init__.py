@@ -1,0 +1,1 @@
+"""Runs batches: line by line, on what the engines have to spare."""

@@ -1,0 +1,62 @@
+"""Asks a model for one line: through the same life as any request, with nobody at the other end of the wire."""
+
+import time
+from dataclasses import dataclass
+
+import orjson
+from starlette.types import Message
+
+from auth.keys import Key
+from auth.usage import NOTHING, Usage
+from gateway.call import Call
+from gateway.errors import ApiError
+from gateway.exchange import Exchange, Response
+from gateway.relay import usage_of
+from gateway.request import answer
+from gateway.services import Services
+from gateway.terms import Terms
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back.
+
+    Attributes:
+        status: the HTTP status that a client would have got.
+        body: likewise.
+        usage: as the model counts it.
+        error: what went wrong, if anything did.
+    """
+
+    status: int
+    body: bytes
+    usage: Usage
+    error: ApiError | None = None
+
+
+async def ask(services: Services, key: Key, call: Call, request_id: str, ledger_id: str) -> Reply:
+    """Return a model's reply to ``call``, on a batch's terms.
+
+    Args:
+        services: what requests pass through.
+        key: whose limits and account it is.
+        call: what is asked.
+        request_id: as the engine and the ledger see it.
+        ledger_id: the id of its row there.
+    """
+    body = bytearray()
+
+    async def collect(message: Message) -> None:
+        body.extend(message.get("body", b""))
+
+    async def read() -> Call:
+        return call
+
+    exchange = Exchange(request_id, echoed=False, client_request_id=None, started_at=time.monotonic())
+    response = Response(exchange, collect)
+    terms = Terms(is_batch=True, discount=services.settings.batches.discount, ledger_id=ledger_id)
+    try:
+        await answer(services, key, read, response, terms)
+    except ApiError as error:
+        return Reply(error.status, error.body(), NOTHING, error)
+    return Reply(response.status, bytes(body), usage_of(orjson.loads(body)) or NOTHING)

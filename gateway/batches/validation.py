@@ -1,0 +1,109 @@
+"""Looks at every line of a batch's input before any of them runs."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from functools import partial
+
+from auth.keys import Key, may_use
+from gateway import errors
+from gateway.batches.lines import ENVELOPE_BYTES, Line, parse_line
+from gateway.services import Services
+from objects.batches import Batch, Mistake
+
+MAX_MISTAKES = 100
+"""As many are told; a file with more is not the file that was meant."""
+
+_AT_ONCE = 8
+"""Lines that are parsed in one go: the gateway's other requests wait meanwhile."""
+
+
+@dataclass
+class Findings:
+    """What a batch's input holds.
+
+    Attributes:
+        total: its lines, blank ones left out.
+        models: the names that they ask for.
+        mistakes: what is wrong with it.
+    """
+
+    total: int = 0
+    models: set[str] = field(default_factory=set)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    @property
+    def model(self) -> str | None:
+        """The model that all lines ask for."""
+        return next(iter(self.models)) if len(self.models) == 1 else None
+
+
+async def numbered_lines(services: Services, batch: Batch) -> AsyncGenerator[tuple[int, bytes | None], None]:
+    """Yield the lines of a batch's input with their numbers from 1, without the blank ones.
+
+    ``None`` stands for a line that is too long.
+    """
+    longest = services.settings.bounds.max_body_bytes + ENVELOPE_BYTES
+    number = 0
+    async with contextlib.aclosing(services.files.storage.lines(batch.input_file_id, longest)) as lines:
+        async for raw in lines:
+            number += 1
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if raw is None or raw.strip():
+                yield number, raw
+
+
+async def validate(services: Services, key: Key, batch: Batch) -> Findings:
+    """Return what the input of a batch holds.
+
+    Raises:
+        ObjectError: it cannot be read.
+    """
+    most = services.settings.batches.max_lines
+    findings, known, inputs = Findings(), set[bytes](), 0
+    async with contextlib.aclosing(numbered_lines(services, batch)) as lines:
+        async for number, raw in lines:
+            findings.total += 1
+            if findings.total > most:
+                findings.mistakes.append(Mistake("too_many_lines", f"A batch has {most} lines at most."))
+            if len(findings.mistakes) >= MAX_MISTAKES or findings.total > most:
+                return findings
+            try:
+                line = _right(services, key, batch, raw)
+            except errors.ApiError as error:
+                findings.mistakes.append(mistake_of(error, number))
+                continue
+            # Half a digest of each is enough to tell them apart, and as large as the longest name is short.
+            digest = hashlib.sha256(line.custom_id.encode()).digest()[:16]
+            if digest in known:
+                message = "Another line has the same 'custom_id'."
+                findings.mistakes.append(Mistake("duplicate_custom_id", message, "custom_id", number))
+            known.add(digest)
+            findings.models.add(services.models.asked_for(line.call.model))
+            inputs += line.inputs
+    if inputs > most:
+        findings.mistakes.append(Mistake("too_many_inputs", f"A batch embeds {most} inputs at most."))
+    if not findings.total:
+        findings.mistakes.append(Mistake("empty_file", "The input file has no lines."))
+    return findings
+
+
+def mistake_of(error: errors.ApiError, number: int | None = None) -> Mistake:
+    """Return an error as a batch tells it."""
+    return Mistake(error.code or error.type, error.message, error.param, number)
+
+
+def _right(services: Services, key: Key, batch: Batch, raw: bytes | None) -> Line:
+    bounds = services.settings.bounds
+    if raw is None:
+        raise errors.too_large(bounds.max_body_bytes)
+    line = parse_line(raw, batch.endpoint, bounds)
+    try:
+        asked = services.models.asked_for(line.call.model)
+        services.models.candidates(asked, partial(may_use, key), batch.endpoint)
+    except errors.ApiError as error:
+        raise errors.within("body", error) from None
+    return line

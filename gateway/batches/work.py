@@ -1,0 +1,204 @@
+"""The lines of one batch, from the first that has no result to the last."""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from auth.usage import NOTHING
+from gateway import errors
+from gateway.batches.ask import Reply, ask
+from gateway.batches.idleness import Lane, Lanes, MadeWay
+from gateway.batches.lines import Line, parse_line
+from gateway.batches.owner import KEY_GONE, KeyGone, Owner
+from gateway.batches.recorder import Recorder, patiently, recording
+from gateway.batches.results import answered, request_id
+from gateway.batches.validation import mistake_of, numbered_lines
+from gateway.services import Services
+from objects.batch_progress import Claim, claim_again, claim_lines, claims_of
+from objects.batches import Batch, Mistake
+from objects.runner import Office
+from objects.states import Ended
+
+CLAIMED_AT_ONCE = 32
+ATTEMPTS = 3
+"""How often a line runs whose engine dies under it."""
+
+_LOOK_S = 0.1
+"""How soon a batch that waits for its turn notices that it is to end."""
+
+_BUSY_PAUSE_S = 1.0
+
+log = structlog.get_logger("raygate.batches")
+
+
+@dataclass
+class Todo:
+    """A line that is to run.
+
+    Attributes:
+        claim: its id in the ledger.
+        attempts: how often an engine has died under it.
+    """
+
+    number: int
+    line: Line
+    claim: Claim
+    attempts: int = 0
+
+
+@dataclass
+class Work:
+    """One batch at work.
+
+    Attributes:
+        cancelled: set when its owner wants it to end.
+        owner: whose key it runs under.
+        failure: why the batch as a whole cannot go on.
+    """
+
+    services: Services
+    office: Office
+    lanes: Lanes
+    batch: Batch
+    cancelled: asyncio.Event
+    owner: Owner
+    failure: Mistake | None = None
+    _again: deque[Todo] = field(default_factory=deque)
+    _in_flight: int = 0
+    _not_before: float = -math.inf
+
+    async def run(self) -> Ended:
+        """Run every line that has no result yet; return how the batch has ended.
+
+        Raises:
+            Deposed: another gateway replica runs the batches.
+            ObjectError: the input cannot be read.
+        """
+        async with (
+            recording(self.office, self.services.access.ledger, self.batch) as recorder,
+            asyncio.TaskGroup() as lines,
+            contextlib.aclosing(self._todos()) as todos,
+        ):
+            async for todo in todos:
+                self._in_flight += 1
+                self._lane(todo).reserve()
+                lines.create_task(self._run(todo, recorder), name=request_id(self.batch, todo.number))
+        return self._outcome or "completed"
+
+    @property
+    def _outcome(self) -> Ended | None:
+        """Why no further line is to run, if there is a reason."""
+        if self.failure:
+            return "failed"
+        if self.cancelled.is_set():
+            return "cancelled"
+        return "expired" if time.time() >= self.batch.expires_at else None
+
+    async def _todos(self) -> AsyncGenerator[Todo, None]:
+        """Yield each line when it may run: those of the file, and those that are to run again."""
+        async with contextlib.aclosing(self._fresh()) as fresh:
+            following = await anext(fresh, None)
+            while self._outcome is None and (following or self._again or self._in_flight):
+                todo = self._again[0] if self._again else following
+                if todo is None or not await self._has_room(todo):
+                    await asyncio.sleep(0 if todo else _LOOK_S)
+                    continue
+                if self._again:
+                    yield self._again.popleft()
+                else:
+                    yield todo
+                    following = await anext(fresh, None)
+
+    async def _has_room(self, todo: Todo) -> bool:
+        pause_s = self._not_before - time.monotonic()
+        if pause_s > 0:
+            await asyncio.sleep(min(pause_s, _LOOK_S))
+            return False
+        return await self._lane(todo).room(_LOOK_S)
+
+    def _lane(self, todo: Todo) -> Lane:
+        models = self.services.models
+        asked = todo.line.call.model or models.default or ""
+        return self.lanes.of(models.behind(asked)[0].name if asked in models.aliases else asked)
+
+    async def _fresh(self) -> AsyncGenerator[Todo, None]:
+        """Yield the lines of the input that have no result, each with its claim."""
+        known = await patiently(partial(claims_of, self.services.access.store, self.batch))
+        bounds = self.services.settings.bounds
+        page: list[tuple[int, Line]] = []
+        async with contextlib.aclosing(numbered_lines(self.services, self.batch)) as lines:
+            async for number, raw in lines:
+                if number in known and known[number].is_done:
+                    continue
+                try:
+                    page.append((number, parse_line(raw or b"", self.batch.endpoint, bounds)))
+                except errors.ApiError as error:  # it was right once: the configuration has changed
+                    self.failure = mistake_of(error, number)
+                    return
+                if len(page) == CLAIMED_AT_ONCE:
+                    for todo in await self._claimed(page, known):
+                        yield todo
+                    page = []
+            for todo in await self._claimed(page, known):
+                yield todo
+
+    async def _claimed(self, page: list[tuple[int, Line]], known: dict[int, Claim]) -> list[Todo]:
+        numbers = [number for number, _ in page if number not in known]
+        if numbers:
+            known |= await patiently(partial(claim_lines, self.office, self.batch, numbers))
+        return [Todo(number, line, known[number]) for number, line in page]
+
+    async def _run(self, todo: Todo, recorder: Recorder) -> None:
+        try:
+            reply = await self._reply(todo)
+            if reply is None:
+                # An attempt without an answer has its own row in the ledger, of no cost.
+                todo.claim = await patiently(partial(claim_again, self.office, self.batch, todo.number))
+                self._again.append(todo)
+            else:
+                result = answered(self.batch, todo.number, todo.line.custom_id, reply.status, reply.body, reply.usage)
+                await recorder.take(result)
+        finally:
+            self._in_flight -= 1
+
+    async def _reply(self, todo: Todo) -> Reply | None:
+        """Return the reply to a line; ``None`` when it is to run again."""
+        try:
+            with self._lane(todo).occupied():
+                key = await patiently(self.owner.key)
+                name = request_id(self.batch, todo.number)
+                reply = await ask(self.services, key, todo.line.call, name, todo.claim.ledger_id)
+        except MadeWay:
+            return None
+        except KeyGone:
+            self.failure = KEY_GONE
+            return None
+        except Exception as error:
+            log.exception("batch line failed", batch=self.batch.id, line=todo.number, error=type(error).__name__)
+            fault = errors.internal()
+            return Reply(fault.status, fault.body(), NOTHING, fault)
+        return None if reply.error and self._is_for_later(reply.error, todo) else reply
+
+    def _is_for_later(self, error: errors.ApiError, todo: Todo) -> bool:
+        """Say whether a line should run again rather than keep this error, and note when."""
+        if error.status == 401:
+            self.failure = KEY_GONE
+            return True
+        if error.code == "rate_limit_exceeded" and "retry-after-ms" in error.headers:
+            self._pause(int(error.headers["retry-after-ms"]) / 1000)
+            return True
+        if error.status == 503:
+            self._pause(float(error.headers.get("retry-after", _BUSY_PAUSE_S)))
+            return True
+        todo.attempts += 1
+        return error.status == 500 and todo.attempts < ATTEMPTS
+
+    def _pause(self, seconds: float) -> None:
+        self._not_before = max(self._not_before, time.monotonic() + seconds)
