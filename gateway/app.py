@@ -21,6 +21,7 @@ from gateway.routes.files import files_router
 from gateway.routes.generating import generating_routes
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
+from gateway.routes.responses import create_route, responses_router
 from gateway.services import Services, open_services
 from gateway.settings import GatewaySettings
 
@@ -37,10 +38,11 @@ def create_app(services: Services) -> Api:
     """Return the front door."""
     app = Api(title="Raygate", version="0.1.0", docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False
-    app.router.routes.extend(generating_routes(services))
+    app.router.routes.extend([*generating_routes(services), create_route(services)])
     app.include_router(models_router(services))
     app.include_router(health_router(services))
     app.include_router(account_router(services))
+    app.include_router(responses_router(services))
     app.include_router(files_router(services))
     app.include_router(batches_router(services))
     app.include_router(admin_router(services))

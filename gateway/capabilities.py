@@ -9,20 +9,21 @@ from gateway.settings import ModelEntry
 
 Capability = Literal["streaming", "tools", "structured_outputs", "logprobs"]
 
+_TEXT = (paths.CHAT, paths.COMPLETIONS, paths.RESPONSES)
 _TOKENS = (paths.TOKENIZE, paths.DETOKENIZE)
 _SERVED: dict[tuple[str, Task], tuple[str, ...]] = {
-    ("vllm", "generate"): (paths.CHAT, paths.COMPLETIONS, paths.MESSAGES, paths.COUNT_TOKENS, *_TOKENS),
+    ("vllm", "generate"): (*_TEXT, paths.MESSAGES, paths.COUNT_TOKENS, *_TOKENS),
     ("vllm", "embed"): (paths.EMBEDDINGS, paths.SCORE, paths.RERANK, *_TOKENS),
     ("vllm", "score"): (paths.SCORE, paths.RERANK, *_TOKENS),
     ("vllm", "transcribe"): (paths.TRANSCRIPTIONS,),
-    ("transformers", "generate"): (paths.CHAT, paths.COMPLETIONS, *_TOKENS),
+    ("transformers", "generate"): (*_TEXT, *_TOKENS),
     ("transformers", "embed"): (paths.EMBEDDINGS, *_TOKENS),
-    ("upstream", "generate"): (paths.CHAT, paths.COMPLETIONS, paths.MESSAGES, paths.COUNT_TOKENS),
+    ("upstream", "generate"): (*_TEXT, paths.MESSAGES, paths.COUNT_TOKENS),
     ("upstream", "embed"): (paths.EMBEDDINGS,),
     ("upstream", "score"): (paths.SCORE, paths.RERANK),
     ("upstream", "transcribe"): (paths.TRANSCRIPTIONS,),
     ("pipeline", "generate"): (paths.CHAT,),
-    ("echo", "generate"): (paths.CHAT, paths.COMPLETIONS),
+    ("echo", "generate"): _TEXT,
     ("echo", "embed"): (paths.EMBEDDINGS,),
     ("echo", "transcribe"): (paths.TRANSCRIPTIONS,),
 }

@@ -65,7 +65,7 @@ def _gateway(config: Config) -> dict[str, Any]:
         args["aliases"] = [alias.model_dump(exclude_unset=True) for alias in config.aliases]
     args |= config.model_dump(include={"default_model", "database_url"}, exclude_none=True)
     args |= config.gateway.model_dump(include={"bounds", "keep_alive_s", "cache_sharing"}, exclude_defaults=True)
-    for name in ("files", "batches"):
+    for name in ("files", "batches", "responses"):
         if section := getattr(config, name).model_dump(exclude_defaults=True):
             args[name] = section
     if config.identity:

@@ -25,7 +25,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from auth.identity import Identity
 from engines.base import Task
-from gateway.settings import NAME_PATTERN, AliasEntry, BatchSettings, Bounds, CacheSharing, FileSettings
+from gateway.settings import (
+    NAME_PATTERN,
+    AliasEntry,
+    BatchSettings,
+    Bounds,
+    CacheSharing,
+    FileSettings,
+    ResponseSettings,
+)
 
 EMBEDDED = "embedded:"
 """How ``source`` begins for a model that comes with a Python package."""
@@ -254,6 +262,7 @@ class Config(_Section):
         identity: an issuer whose JSON Web Tokens are taken beside our own keys.
         files: where files are kept, and how much.
         batches: what batches may hold, what they cost, and how they make way for requests that somebody waits for.
+        responses: what is remembered of responses, and what runs in the background.
     """
 
     entries: list[Entry] = Field(alias="models", min_length=1)
@@ -263,6 +272,7 @@ class Config(_Section):
     identity: Identity | None = None
     files: FileSettings = FileSettings()
     batches: BatchSettings = BatchSettings()
+    responses: ResponseSettings = ResponseSettings()
 
     @property
     def models(self) -> list[ModelConfig]:

@@ -7,6 +7,7 @@ status   type                        code                         made by
 400      invalid_request_error       missing_required_parameter   :func:`missing_parameter`
 400      invalid_request_error       invalid_value                :func:`invalid_value`
 400      invalid_request_error       null                         :func:`body_too_slow`
+400      invalid_request_error       previous_response_not_found  :func:`previous_response_not_found`
 400      invalid_request_error       unsupported_parameter        :func:`unsupported_parameter`, the engines
 400      invalid_request_error       context_length_exceeded      :func:`from_engine`
 400      invalid_request_error       storage_quota_exceeded       :func:`from_object`
@@ -135,6 +136,12 @@ def endpoint_not_supported(path: str, served: Sequence[str]) -> ApiError:
     instead = f"It serves {', '.join(served)}." if served else "It serves none at all."
     message = f"The model does not serve {path}. {instead} GET /v1/models tells what each model serves."
     return ApiError(404, message, code="endpoint_not_supported", param="model")
+
+
+def previous_response_not_found() -> ApiError:
+    """The response to continue is not there; OpenAI's own status and code."""
+    message = "The previous response was not found: it is not your project's, has expired, or was not stored."
+    return ApiError(400, message, code="previous_response_not_found", param="previous_response_id")
 
 
 def unknown_route(method: str) -> ApiError:

@@ -14,6 +14,7 @@ from gateway.models import ModelTable
 from gateway.prompts import Prompts
 from gateway.readiness import Readiness, watch_models
 from gateway.replicas import Replicas, open_replicas
+from gateway.responses.background import Background, open_background
 from gateway.settings import GatewaySettings
 from gateway.traffic import Traffic
 from objects.file_store import Files
@@ -34,6 +35,7 @@ class Services:
     isolation: Isolation
     traffic: Traffic
     files: Files
+    background: Background
     internal_token: str
 
 
@@ -62,6 +64,7 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
             isolation=Isolation.of(token, settings.cache_sharing),
             traffic=Traffic(),
             files=stack.enter_context(_open_files(settings, access.store)),
+            background=await stack.enter_async_context(open_background(access.store, replica, settings.responses)),
             internal_token=token,
         )
 

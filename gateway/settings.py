@@ -132,6 +132,24 @@ class BatchSettings(_Frozen):
     busy_requests: int = Field(default=8, ge=1)
 
 
+class ResponseSettings(_Frozen):
+    """What is remembered of responses, and what runs in the background. Sizes in bytes, times in seconds.
+
+    Attributes:
+        keep_s: how long a response is kept; longer where another continues it.
+        max_bytes: what a request's ``input`` may have to be stored.
+        max_turns: responses that may continue each other.
+        max_per_project: responses that a project keeps; the oldest beyond it go.
+        max_running: responses that one gateway replica runs in the background at a time.
+    """
+
+    keep_s: float = Field(default=30 * 86_400, gt=0)
+    max_bytes: int = Field(default=4 * 2**20, ge=1024)
+    max_turns: int = Field(default=512, ge=1)
+    max_per_project: int = Field(default=100_000, ge=1)
+    max_running: int = Field(default=256, ge=1)
+
+
 def _one_group_each(groups: dict[str, list[str]]) -> dict[str, list[str]]:
     members = [project for group in groups.values() for project in group]
     twice = sorted({project for project in members if members.count(project) > 1})
@@ -160,6 +178,7 @@ class GatewaySettings(_Frozen):
         identity: an issuer whose tokens are taken beside our own keys.
         files: where files are kept, and how much.
         batches: what batches may hold, what they cost, and how they make way.
+        responses: what is remembered of responses, and what runs in the background.
         created: Unix seconds, shown in ``/v1/models``; by default the time at which the gateway was deployed.
     """
 
@@ -174,4 +193,5 @@ class GatewaySettings(_Frozen):
     identity: Identity | None = None
     files: FileSettings = Field(default_factory=FileSettings)
     batches: BatchSettings = Field(default_factory=BatchSettings)
+    responses: ResponseSettings = Field(default_factory=ResponseSettings)
     created: int = Field(default_factory=lambda: int(time.time()))

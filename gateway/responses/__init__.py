@@ -1,0 +1,1 @@
+"""Responses: conversations that the gateway remembers, and answers in the background."""
