@@ -7,6 +7,7 @@ from gateway.cli.chat import chat
 from gateway.cli.config import check, config
 from gateway.cli.db import db
 from gateway.cli.doctor import doctor
+from gateway.cli.index import index
 from gateway.cli.keys import keys
 from gateway.cli.limits import limits
 from gateway.cli.models import models
@@ -22,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-for command in (serve, check, config, models, chat, status, usage, audit, doctor, version):
+for command in (serve, check, config, models, chat, index, status, usage, audit, doctor, version):
     app.command()(command)
 for name, group in (("projects", projects), ("keys", keys), ("limits", limits), ("db", db)):
     app.add_typer(group, name=name)

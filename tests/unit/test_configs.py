@@ -12,7 +12,7 @@ from gateway.config_check import load
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-@pytest.mark.parametrize("name", ["quickstart", "echo", "gpu"])
+@pytest.mark.parametrize("name", ["quickstart", "echo", "gpu", "rag"])
 def test_it_compiles_to_what_ray_serve_accepts(name: str) -> None:
     compiled = serve_config(load(CONFIGS / f"{name}.yaml"))
     assert ServeDeploySchema.model_validate(compiled).applications[0].name == "gateway"
@@ -24,4 +24,4 @@ def test_the_serve_file_is_the_quickstart() -> None:
 
 
 def test_each_configuration_is_tried() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"quickstart", "echo", "gpu", "serve"}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"quickstart", "echo", "gpu", "rag", "serve"}
