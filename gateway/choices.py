@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from gateway import errors, mend
+from gateway.engine_errors import from_engine
 from gateway.relay import Stream, usage_of
 
 DONE = b"data: [DONE]\n\n"
@@ -64,7 +65,7 @@ class ChoicesStream(Stream):
         if event == DONE[:-2]:
             self.done = True
         elif event.startswith(_ERROR_EVENT):
-            return self.fail(errors.from_engine(500, event.removeprefix(b"data: ")))
+            return self.fail(from_engine(500, event.removeprefix(b"data: ")))
         elif _USAGE_CHUNK in event:
             self.events -= 1
             chunk = orjson.loads(event.removeprefix(b"data: "))

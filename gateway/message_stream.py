@@ -8,6 +8,7 @@ import orjson
 from auth.usage import Usage
 from gateway import errors
 from gateway.dialects import ANTHROPIC
+from gateway.engine_errors import from_engine
 from gateway.relay import Stream
 
 _DELTA = b"event: content_block_delta\n"
@@ -50,7 +51,7 @@ class MessageStream(Stream):
         if self.done:
             return b""
         if event.startswith(_ERROR):
-            return self.fail(errors.from_engine(500, event.partition(b"data: ")[2]))
+            return self.fail(from_engine(500, event.partition(b"data: ")[2]))
         if event.startswith(_STOP):
             self.done = True
         elif event.startswith(_USAGE):

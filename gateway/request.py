@@ -13,6 +13,7 @@ from auth.usage import Usage
 from gateway import errors
 from gateway.answer import Answer, EngineLost
 from gateway.call import Call
+from gateway.engine_errors import from_engine
 from gateway.exchange import Response
 from gateway.isolation import SALTED
 from gateway.prompts import rough
@@ -124,7 +125,7 @@ async def _ask(
     asking = services.replicas.ask(model.application, call.path, headers, body, patience_s=patience_s)
     answer = await stack.enter_async_context(asking)
     if answer.status >= 400:
-        raise errors.from_engine(answer.status, await _whole(answer), call.prompt_field)
+        raise from_engine(answer.status, await _whole(answer), call.prompt_field)
     return answer
 
 

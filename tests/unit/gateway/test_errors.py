@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from gateway import errors
+from gateway.engine_errors import from_engine
 
 
 def test_every_error_has_all_four_fields() -> None:
@@ -16,7 +17,7 @@ def test_messages_are_bounded() -> None:
 
 
 def test_vllms_integer_code_becomes_a_word() -> None:
-    error = errors.from_engine(
+    error = from_engine(
         400, b'{"error":{"message":"top_k must be 0","type":"BadRequestError","param":"top_k","code":400}}'
     )
     assert (error.status, error.code, error.param, error.type) == (
@@ -29,13 +30,13 @@ def test_vllms_integer_code_becomes_a_word() -> None:
 
 def test_a_prompt_over_the_context_says_so_in_code_and_text() -> None:
     told = b'{"error":{"message":"This model\'s maximum context length is 2048 tokens. However, ...","code":400}}'
-    error = errors.from_engine(400, told)
+    error = from_engine(400, told)
     assert error.code == "context_length_exceeded"
     assert "(context_length_exceeded)" in error.message
 
 
 def test_an_engine_that_repeats_its_input_is_not_repeated() -> None:
-    error = errors.from_engine(400, b"{\"error\":{\"message\":\"[{'type': 'x', 'input': 'my secret'}]\",\"code\":400}}")
+    error = from_engine(400, b"{\"error\":{\"message\":\"[{'type': 'x', 'input': 'my secret'}]\",\"code\":400}}")
     assert "secret" not in error.message
 
 
@@ -43,12 +44,12 @@ def test_an_engine_that_repeats_its_input_is_not_repeated() -> None:
     "body", [b"", b"Internal Server Error", b"[]", b'{"detail":"Not Found"}', b'{"error":"Unauthorized"}']
 )
 def test_bodies_of_other_shapes_are_mended(body: bytes) -> None:
-    assert errors.from_engine(404, body).status == 404
-    assert errors.from_engine(500, body).code == "internal_error"
+    assert from_engine(404, body).status == 404
+    assert from_engine(500, body).code == "internal_error"
 
 
 def test_422_becomes_400() -> None:
-    assert errors.from_engine(422, b'{"error":{"message":"bad"}}').status == 400
+    assert from_engine(422, b'{"error":{"message":"bad"}}').status == 400
 
 
 def test_overload_and_loading_say_when_to_come_back() -> None:
