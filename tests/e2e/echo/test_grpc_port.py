@@ -98,7 +98,9 @@ def test_an_engines_own_port_serves_no_method(echo: Raygate) -> None:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as raised:
             ChatStub(channel).Complete(request(), metadata=METADATA, timeout=30)
         answers.append(raised.value.code())
-    assert answers == [grpc.StatusCode.UNKNOWN] * 2
+    # A port on which Ray's own processes call each other may lie among them.
+    assert answers.count(grpc.StatusCode.UNKNOWN) == 2
+    assert set(answers) <= {grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED}
 
 
 def test_nothing_that_clients_send_is_logged(echo: Raygate, channel: grpc.Channel, chat: ChatStub) -> None:
