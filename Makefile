@@ -20,7 +20,7 @@ serve: env ## Install what is missing, then serve CONFIG on PORT until Ctrl-C
 	@exec $(BIN)/raygate serve "$(CONFIG)" --port "$(PORT)"
 
 test: dev-env ## Run every test, unit and end-to-end
-	@exec $(BIN)/python -m pytest tests/unit tests/e2e
+	@exec $(BIN)/python -m pytest tests/unit tests/e2e tests/contract
 
 test-unit: dev-env ## Run the unit tests
 	@exec $(BIN)/python -m pytest tests/unit

@@ -8,6 +8,7 @@ import pytest
 from tests.e2e.running import Raygate, raygate
 
 TOKENS_PER_S = 50
+REQUEST_TIMEOUT_S = 15
 
 CONFIG = """
 models:
@@ -17,6 +18,7 @@ models:
     replicas: 2
 gateway:
   replicas: 2
+  bounds: {{request_timeout_s: {timeout}}}
 """
 
 
@@ -30,6 +32,6 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ledgered(tmp_path_factory: pytest.TempPathFactory, journal: Path) -> Iterator[Raygate]:
     home = tmp_path_factory.mktemp("ledgered")
     config = home / "ledger.yaml"
-    config.write_text(CONFIG.format(pace=TOKENS_PER_S, journal=journal))
+    config.write_text(CONFIG.format(pace=TOKENS_PER_S, journal=journal, timeout=REQUEST_TIMEOUT_S))
     with raygate(config, home) as running:
         yield running

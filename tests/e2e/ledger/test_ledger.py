@@ -90,6 +90,31 @@ def test_every_request_has_a_row_whatever_its_end(ledgered: Raygate) -> None:
     assert rows[ids["unknown"]]["error_code"] == "model_not_found"
 
 
+def test_c2_10_a_client_that_left_is_noted_as_499(ledgered: Raygate) -> None:
+    async def leave() -> Crowd:
+        async with Crowd(ledgered) as crowd:
+            await crowd.ask(500, patience_s=1)
+        return crowd
+
+    (gone,) = asyncio.run(leave()).left
+    assert within(5, lambda: gone in rows_of(ledgered.home))
+    assert rows_of(ledgered.home)[gone]["status"] == 499
+
+
+def test_c2_13_what_takes_too_long_is_a_504_that_is_not_repeated_and_ends_its_work(ledgered: Raygate) -> None:
+    request_id = uuid.uuid4().hex
+    body = {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 100 * TOKENS_PER_S}
+    with ledgered.client() as client:
+        late = client.post(CHAT, json=body, headers={"x-request-id": request_id})
+    assert late.status_code == 504
+    assert late.json()["error"]["code"] == "timeout"
+    assert late.headers["x-should-retry"] == "false"
+    assert within(5, lambda: request_id in rows_of(ledgered.home))
+    row = rows_of(ledgered.home)[request_id]
+    assert (row["status"], row["error_code"]) == (504, "timeout")
+    assert row["completion_tokens"] < 100 * TOKENS_PER_S
+
+
 def test_sums_reconcile_when_clients_leave_at_random(ledgered: Raygate, journal: Path) -> None:
     chance = random.Random(7)
 
