@@ -24,6 +24,7 @@ from auth.identity import Identity
 from auth.keys import Key
 from auth.ledger import Ledger
 from auth.limiter import LeaseSource, Limiter
+from auth.reaper import CountOf, nobody_counts
 from auth.reservation import Reservation
 from auth.slowdown import Slowdown
 from auth.snapshot import KeySnapshot
@@ -49,7 +50,13 @@ class Access:
 
     @classmethod
     async def open(
-        cls, database_url: str, leases: LeaseSource, *, replica: str, identity: Identity | None = None
+        cls,
+        database_url: str,
+        leases: LeaseSource,
+        *,
+        replica: str,
+        identity: Identity | None = None,
+        count_of: CountOf = nobody_counts,
     ) -> Self:
         """Open everything.
 
@@ -58,6 +65,7 @@ class Access:
             leases: ``OwnLeases()`` for one replica alone, ``await RayLeases.open(database_url)`` for several.
             replica: a name that no other gateway replica has or had.
             identity: whose tokens are taken beside our own keys.
+            count_of: asks engines for the counts of requests whose gateway replica has died.
 
         Raises:
             Exception: as ``KeySnapshot.open``; what was opened is closed again.
@@ -65,7 +73,7 @@ class Access:
         async with AsyncExitStack() as parts:
             store = Store(database_url)
             parts.push_async_callback(store.close)
-            ledger = await Ledger.open(store, gateway=replica)
+            ledger = await Ledger.open(store, gateway=replica, count_of=count_of)
             parts.push_async_callback(ledger.close)
             keys = await KeySnapshot.open(store)
             parts.push_async_callback(keys.close)

@@ -20,7 +20,7 @@ from typing import Self
 from auth.ledger_row import LedgerRow
 from auth.ledger_write import Batch, write
 from auth.open_request import OpenRequest
-from auth.reaper import Reaper
+from auth.reaper import CountOf, Reaper, nobody_counts
 from auth.store import Store
 from auth.usage import FREE, Price
 
@@ -49,23 +49,29 @@ class Ledger:
         degraded: why rows are held back; ``None`` while they are written.
     """
 
-    def __init__(self, store: Store, gateway: str) -> None:
+    def __init__(self, store: Store, gateway: str, count_of: CountOf = nobody_counts) -> None:
         self.dropped = 0
         self.degraded: str | None = None
         self._store = store
         self._gateway = gateway
         self._rows: deque[LedgerRow] = deque()
         self._open: dict[str, _Open] = {}
-        self._reaper = Reaper(store, gateway)
+        self._reaper = Reaper(store, gateway, count_of)
         self._journaled_at = 0.0
         self._one_flush = asyncio.Lock()
         self._closing = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, store: Store, *, gateway: str) -> Self:
-        """Begin to write; ``gateway`` is a name that no other replica has or had."""
-        ledger = cls(store, gateway)
+    async def open(cls, store: Store, *, gateway: str, count_of: CountOf = nobody_counts) -> Self:
+        """Begin to write.
+
+        Args:
+            store: the database.
+            gateway: a name that no other replica has or had.
+            count_of: asks engines for the counts of requests whose replica has died.
+        """
+        ledger = cls(store, gateway, count_of)
         ledger._writing = asyncio.create_task(ledger._keep_writing(), name="ledger")
         return ledger
 

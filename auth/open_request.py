@@ -16,12 +16,17 @@ class OpenRequest:
     row: LedgerRow
     price: Price = FREE
 
-    def lost(self, completion_tokens: int) -> LedgerRow:
-        """Return the row of a request that nobody can say the end of, charged for its tokens so far."""
-        row = self.row
-        used = Usage(row.prompt_tokens, completion_tokens, row.cached_tokens)
-        cost = used.cost(self.price)
-        return replace(row, completion_tokens=completion_tokens, cost=cost, status=0, error_code=LOST)
+    def lost(self, used: Usage) -> LedgerRow:
+        """Return the row of a request that nobody can say the end of."""
+        return replace(
+            self.row,
+            prompt_tokens=used.prompt_tokens,
+            cached_tokens=used.cached_tokens,
+            completion_tokens=used.completion_tokens,
+            cost=used.cost(self.price),
+            status=0,
+            error_code=LOST,
+        )
 
     def dump(self) -> str:
         """Return the request as JSON."""

@@ -1,25 +1,39 @@
 """Finds gateway replicas that have died, and records what they had open as ``lost``."""
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from sqlalchemy import delete, select
 
+from auth.ledger_row import LedgerRow
 from auth.ledger_tables import GatewayRow, InflightRow
 from auth.ledger_write import insert_rows, unwritten
 from auth.open_request import OpenRequest
 from auth.store import Store
+from auth.usage import Usage
 
 SILENT_FOR_S = 10.0
 """A replica whose beat has not moved for so long is dead."""
 _LOOK_EVERY_S = 2.0
 
+CountOf = Callable[[LedgerRow], Awaitable[Usage | None]]
+"""Asks the engine that had a request what it has used; ``None`` when that cannot be known."""
+
+
+async def nobody_counts(row: LedgerRow) -> None:
+    """Ask no engine: what the journal says stands."""
+
 
 class Reaper:
     """Watches the other replicas' beats, by this replica's monotonic clock: no clocks are compared."""
 
-    def __init__(self, store: Store, gateway: str, silent_for_s: float = SILENT_FOR_S) -> None:
+    def __init__(
+        self, store: Store, gateway: str, count_of: CountOf = nobody_counts, silent_for_s: float = SILENT_FOR_S
+    ) -> None:
         self._store = store
         self._gateway = gateway
+        self._count_of = count_of
         self._silent_for_s = silent_for_s
         self._beats: dict[str, tuple[int, float]] = {}
         self._looked_at = 0.0
@@ -50,13 +64,24 @@ class Reaper:
 
     async def _bury(self, gateway: str, beat: int) -> None:
         """Record what the replica had open, unless it moves after all or another replica was first."""
+        lost = await asyncio.gather(*(self._lost(*entry) for entry in await self._journal(gateway)))
         async with self._store.writing() as connection:
             dead = delete(GatewayRow).where(GatewayRow.id == gateway, GatewayRow.beat == beat)
             if (await connection.execute(dead)).rowcount != 1:
                 return
-            columns = (InflightRow.row, InflightRow.completion_tokens)
-            journal = await connection.execute(select(*columns).where(InflightRow.gateway == gateway))
-            lost = [OpenRequest.load(text).lost(tokens) for text, tokens in journal]
             # A batch's line may have been taken over, and have its row, before its former gateway was given up.
             await insert_rows(connection, await unwritten(connection, lost))
             await connection.execute(delete(InflightRow).where(InflightRow.gateway == gateway))
+
+    async def _journal(self, gateway: str) -> list[tuple[OpenRequest, int]]:
+        columns = (InflightRow.row, InflightRow.completion_tokens)
+        async with self._store.reading() as connection:
+            entries = await connection.execute(select(*columns).where(InflightRow.gateway == gateway))
+            return [(OpenRequest.load(text), tokens) for text, tokens in entries]
+
+    async def _lost(self, request: OpenRequest, completion_tokens: int) -> LedgerRow:
+        """Return the row of a request by its engine's count, or else by its prompt and its tokens so far."""
+        counted = await self._count_of(request.row)
+        if counted is None or counted.completion_tokens < completion_tokens:  # fewer: the engine has forgotten it
+            counted = Usage(request.row.prompt_tokens, completion_tokens)
+        return request.lost(counted)

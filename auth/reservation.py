@@ -35,6 +35,7 @@ class Reservation:
         async with limiter.reserve(key, project, model="smollm2", estimate=Usage(120, 256)) as reservation:
             reservation.progress(completion_tokens=17)  # as they are relayed
             reservation.settle(Usage(118, 64))          # as the engine reports at the end
+        reservation.amend(Usage(118, 66), price)        # if it reports when the request is over already
 
     Whoever leaves without settling (the client has gone, the engine has died) pays for the estimated prompt and the
     completion tokens that ``progress`` has told of; where it never told of any, for the whole estimate. Settling
@@ -93,8 +94,13 @@ class Reservation:
             RuntimeError: it is settled already.
         """
         self._settle(usage)
+        self.amend(usage, price or self.price)
+
+    def amend(self, usage: Usage, price: Price) -> None:
+        """Charge what the engine says the request has used, in place of what it was settled to."""
+        self.settled = usage
         for charge in self._charges:
-            charge.correct(charge.counter.limit.charged(usage, price or self.price), self._clock())
+            charge.correct(charge.counter.limit.charged(usage, price), self._clock())
 
     def cancel(self) -> None:
         """Charge nothing, not even a request: it has reached no engine.

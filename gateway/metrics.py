@@ -41,11 +41,10 @@ class Metrics:
         *,
         status: int,
         code: str | None,
-        usage: Usage | None,
         first_token_s: float | None,
         total_s: float,
     ) -> None:
-        """Count a request that left, with what it used."""
+        """Count a request that left."""
         self._of(self._in_progress, model).dec()
         self._of(self._requests, model, str(status)).inc()
         self._of(self._duration, model).observe(total_s)
@@ -53,10 +52,12 @@ class Metrics:
             self._of(self._errors, model, code or str(status)).inc()
         if first_token_s is not None:
             self._of(self._first_token, model).observe(first_token_s)
-        if usage is not None:
-            self._of(self._prompt, model).inc(usage.prompt_tokens)
-            self._of(self._completion, model).inc(usage.completion_tokens)
-            self._of(self._cached, model).inc(usage.cached_tokens)
+
+    def count(self, model: str, usage: Usage) -> None:
+        """Count what a request used."""
+        self._of(self._prompt, model).inc(usage.prompt_tokens)
+        self._of(self._completion, model).inc(usage.completion_tokens)
+        self._of(self._cached, model).inc(usage.cached_tokens)
 
     def exposition(self) -> bytes:
         """Return the figures in Prometheus' text format."""

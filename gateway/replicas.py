@@ -27,9 +27,10 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from yarl import URL
 
-from engines.base import LOAD_PATH, STATUS_PORT, TOKEN_HEADER, Load
+from auth.usage import NOTHING, Usage
+from engines.base import LOAD_PATH, STATUS_PORT, TOKEN_HEADER, USED_PATH, Load
 from gateway import errors
-from gateway.answer import Answer, EngineLost
+from gateway.answer import Answer, EngineLost, drain, read
 
 ATTEMPTS = 3
 """How many busy replicas are asked before the client is told that all are."""
@@ -42,10 +43,10 @@ RETRY_PAUSE_S = 0.05
 GATHER_S = 1.0
 """How long a replica may take to tell its figures."""
 
-_ALL_BUSY = "Every replica of the model is busy. Please retry."
+COUNT_S = 3.0
+"""How long a replica may take to tell what a request has used: until its work has ended, on a busy machine."""
 
-DRAIN_S = 0.1
-"""How long the end of a body may lag behind its last event before the connection is given up."""
+_ALL_BUSY = "Every replica of the model is busy. Please retry."
 
 
 class _Dead(Exception):
@@ -88,7 +89,14 @@ class Replicas:
 
     @contextlib.asynccontextmanager
     async def ask(
-        self, application: str, path: str, headers: Mapping[str, str], body: bytes, *, patience_s: float
+        self,
+        application: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        patience_s: float,
+        asked: Callable[[str], None],
     ) -> AsyncGenerator[Answer, None]:
         """POST to one replica of an application; busy and dead replicas are passed over.
 
@@ -98,6 +106,7 @@ class Replicas:
             headers: sent along with the internal token; among them the body's content type.
             body: sent as it is.
             patience_s: how long to wait for a replica to exist.
+            asked: told the id of each replica before the request is sent to it.
 
         Raises:
             ApiError: 503, when no replica exists or all that were asked are busy.
@@ -107,6 +116,7 @@ class Replicas:
         while refusals < ATTEMPTS:
             chosen = await self._choose(application, patience_s)
             self._in_flight[chosen.replica_id] += 1
+            asked(chosen.replica_id)
             try:
                 async with self._open(application, chosen, path, headers, body) as answer:
                     if answer is not None:
@@ -126,6 +136,24 @@ class Replicas:
         bodies = await self._gather(self._handle(application), _status_endpoint, LOAD_PATH)
         return {replica: Load(**orjson.loads(body)) for replica, body in bodies.items()}
 
+    async def used(self, application: str, replica: str, request: str) -> Usage | None:
+        """Ask a replica what a request has used, by its engine's own count; it answers when the request has ended.
+
+        Args:
+            application: the Serve application of the model.
+            replica: the replica that was asked.
+            request: what ``REQUEST_HEADER`` was.
+
+        Returns:
+            nothing used, for a request that never came to the engine; ``None`` when the replica is away or cannot tell.
+        """
+        running = {each.replica_id.unique_id: each for each in await self._running(self._handle(application))}
+        endpoint = _status_endpoint(running[replica]) if replica in running else None
+        status, body = await self._get(endpoint, USED_PATH.format(request=request), COUNT_S)
+        if status == 404:
+            return NOTHING
+        return Usage(**orjson.loads(body)) if status == 200 else None
+
     async def siblings(self, path: str) -> list[bytes]:
         """GET ``path`` from every gateway replica, this one included."""
         handle = self._handle("gateway", "gateway")
@@ -135,12 +163,17 @@ class Replicas:
         self, handle: DeploymentHandle[Any], endpoint_of: Callable[[Any], Endpoint | None], path: str
     ) -> dict[str, bytes]:
         """GET ``path`` from a deployment's running replicas; those that do not answer at once are left out."""
+        running = await self._running(handle)
+        endpoints = {str(replica.replica_id.unique_id): endpoint_of(replica) for replica in running}
+        answers = await asyncio.gather(*(self._get(endpoint, path, GATHER_S) for endpoint in endpoints.values()))
+        return {replica: body for replica, (status, body) in zip(endpoints, answers, strict=True) if status == 200}
+
+    async def _running(self, handle: DeploymentHandle[Any]) -> list[Any]:
+        """Return Serve's records of the running replicas; a handle learns of them when it is first used."""
         with contextlib.suppress(TimeoutError, DeploymentUnavailableError):
             async with asyncio.timeout(GATHER_S):
-                await self._draw(handle)  # a handle learns of its replicas when it is first used
-        endpoints = {str(replica.replica_id.unique_id): endpoint_of(replica) for replica in _running(handle)}
-        bodies = await asyncio.gather(*(self._get(endpoint, path) for endpoint in endpoints.values()))
-        return {replica: body for replica, body in zip(endpoints, bodies, strict=True) if body is not None}
+                await self._draw(handle)
+        return _running(handle)
 
     async def _choose(self, application: str, patience_s: float) -> _Chosen:
         handle = self._handle(application)
@@ -191,8 +224,8 @@ class Replicas:
                 # Serve's own back-pressure answers in plain text.
                 yield None
             else:
-                yield Answer(response.status, chosen.replica_id, partial(_read, response))
-            await _drain(response)
+                yield Answer(response.status, chosen.replica_id, partial(read, response))
+            await drain(response)
         finally:
             # Closes the connection unless the body was read to its end: that is how the engine learns to stop.
             response.close()
@@ -208,38 +241,23 @@ class Replicas:
             with contextlib.suppress(Exception):  # a call that never reached a replica raises again what kept it back
                 parts.cancel()
 
-    async def _get(self, endpoint: Endpoint | None, path: str) -> bytes | None:
+    async def _get(self, endpoint: Endpoint | None, path: str, timeout_s: float) -> tuple[int, bytes]:
+        """Return the status and the body; the status is 0 when there is none."""
         if endpoint is None:
-            return None
+            return 0, b""
         headers = {TOKEN_HEADER.decode(): self._token}
-        timeout = aiohttp.ClientTimeout(total=GATHER_S)
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        url = URL.build(scheme="http", host=endpoint[0], port=endpoint[1], path=path)
         try:
-            async with self._session.get(_url(*endpoint, path), headers=headers, timeout=timeout) as response:
-                return await response.read() if response.status == 200 else None
+            async with self._session.get(url, headers=headers, timeout=timeout) as response:
+                return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError):
-            return None
+            return 0, b""
 
 
 @lru_cache(maxsize=4096)
 def _url(host: str, port: int, path: str) -> URL:
     return URL.build(scheme="http", host=host, port=port, path=path)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    try:
-        return await response.content.readany()
-    except aiohttp.ClientError as error:
-        raise EngineLost from error
-
-
-async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Read the last bytes of a finished body, so that its connection can serve another request."""
-    if response.content.at_eof():
-        return
-    with contextlib.suppress(TimeoutError, aiohttp.ClientError):
-        async with asyncio.timeout(DRAIN_S):
-            while not response.content.at_eof():
-                await response.content.readany()
 
 
 async def _answer_over_handle(parts: AsyncIterator[Any], replica: str) -> Answer | None:

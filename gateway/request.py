@@ -10,6 +10,7 @@ import orjson
 from auth.keys import Key, may_use
 from auth.rejection import Rejected
 from auth.usage import Usage
+from engines.base import REQUEST_HEADER
 from gateway import errors
 from gateway.answer import Answer, EngineLost
 from gateway.call import Call
@@ -42,7 +43,7 @@ async def answer(services: Services, key: Key, read: Read, response: Response, t
         ClientGone: nobody waits for an answer any more.
     """
     bounds = services.settings.bounds
-    async with Settlement.of(services.access, services.metrics, key, response, terms) as settlement:
+    async with Settlement.of(services, key, response, terms) as settlement:
         call = await read()
         asked = services.models.asked_for(call.model)
         settlement.identified(asked, call)
@@ -73,7 +74,7 @@ async def _admitted(
     reservation = services.access.reserve(key, model=model.name, estimate=estimate, price=model.price)
     try:
         async with reservation:
-            settlement.admitted(estimate)
+            settlement.admitted(reservation)
             settlement.response.extra += reservation.headers
             try:
                 yield
@@ -106,10 +107,11 @@ async def _first_answer(
         try:
             answer = await _ask(stack, services, model, call, settlement)
         except errors.ApiError as error:
+            settlement.refused()
             if error.status < 500 or model is candidates[-1]:
                 raise
         else:
-            settlement.answered(model, answer.replica)
+            settlement.answered()
             return answer
     raise errors.overloaded()
 
@@ -120,9 +122,15 @@ async def _ask(
     if not await services.readiness.is_ready(model.name):
         raise errors.model_loading()
     content_type, body = call.body_for(model.name, _cache_salt(services, model, call, settlement.row.project_id))
-    headers = {"x-request-id": settlement.response.exchange.request_id, "content-type": content_type}
+    headers = {
+        "x-request-id": settlement.response.exchange.request_id,
+        REQUEST_HEADER.decode(): settlement.row.id,
+        "content-type": content_type,
+    }
     patience_s = services.settings.bounds.queue_timeout_s
-    asking = services.replicas.ask(model.application, call.path, headers, body, patience_s=patience_s)
+    asking = services.replicas.ask(
+        model.application, call.path, headers, body, patience_s=patience_s, asked=partial(settlement.asked, model)
+    )
     answer = await stack.enter_async_context(asking)
     if answer.status >= 400:
         raise from_engine(answer.status, await _whole(answer), call.prompt_field)

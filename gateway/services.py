@@ -3,12 +3,14 @@
 import contextlib
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from auth.access import Access
 from auth.lease_actor import RayLeases
 from auth.store import Store, sqlite_url
 from engines.base import internal_token
 from gateway.isolation import Isolation
+from gateway.late_counts import LateCounts, count_of, open_late_counts
 from gateway.metrics import Metrics
 from gateway.models import ModelTable
 from gateway.prompts import Prompts
@@ -35,6 +37,7 @@ class Services:
     isolation: Isolation
     traffic: Traffic
     files: Files
+    late_counts: LateCounts
     background: Background
     internal_token: str
 
@@ -50,20 +53,29 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
     async with contextlib.AsyncExitStack() as stack:
         url = settings.database_url or sqlite_url(settings.home)
         await _migrate(url)
-        access = await Access.open(url, await RayLeases.open(url), replica=replica, identity=settings.identity)
-        stack.push_async_callback(access.close)
         token = internal_token(settings.home)
+        replicas = await stack.enter_async_context(open_replicas(token))
+        access = await Access.open(
+            url,
+            await RayLeases.open(url),
+            replica=replica,
+            identity=settings.identity,
+            count_of=partial(count_of, replicas),
+        )
+        stack.push_async_callback(access.close)
         yield Services(
             settings=settings,
             access=access,
             models=ModelTable.of(settings),
             readiness=await stack.enter_async_context(watch_models(settings.models)),
-            replicas=await stack.enter_async_context(open_replicas(token)),
+            replicas=replicas,
             metrics=Metrics(replica),
             prompts=Prompts(settings.home),
             isolation=Isolation.of(token, settings.cache_sharing),
             traffic=Traffic(),
             files=stack.enter_context(_open_files(settings, access.store)),
+            # Entered before what runs requests of its own: those count late as well.
+            late_counts=await stack.enter_async_context(open_late_counts(replicas)),
             background=await stack.enter_async_context(open_background(access.store, replica, settings.responses)),
             internal_token=token,
         )

@@ -12,8 +12,10 @@ from auth.usage import NOTHING, Usage
 from gateway.call import Call, Whole
 from gateway.errors import ApiError
 from gateway.exchange import Response
+from gateway.late_counts import LateCounts
 from gateway.metrics import Metrics
 from gateway.relay import Stream
+from gateway.services import Services
 from gateway.settings import ModelEntry
 from gateway.terms import Terms
 
@@ -26,55 +28,67 @@ class Settlement:
     """One request's account: opened when its key is known, closed once.
 
     Entering begins it; leaving records the row, whatever the way out: an answer, a refusal, an engine's death, a
-    client that left. What is learned on the way is put into the fields below.
+    client that left. Where the engine's count has not come by then, the row waits for it behind the client's back. What
+    is learned on the way is put into the fields below.
 
     Attributes:
         row: the ledger's, as far as it is known.
         terms: what it costs, and whether it costs anything without an answer.
-        estimate: what was reserved at admission.
-        model, replica: what answered.
+        reservation: what the limits have been charged.
+        model: what answers, or may: it has been asked.
         stream: the answer on its way, if it is one of events.
-        usage: the engine's own count.
+        whole: the answer, if it came whole.
         first_token_s, queued_s: seconds since the request arrived.
     """
 
     access: Access
     metrics: Metrics
+    late_counts: LateCounts
     response: Response
     row: LedgerRow
     terms: Terms
-    estimate: Usage | None = None
+    reservation: Reservation | None = None
     model: ModelEntry | None = None
-    replica: str = ""
     stream: Stream | None = None
-    usage: Usage | None = None
+    whole: Whole | None = None
     first_token_s: float | None = None
     queued_s: float | None = None
 
     @classmethod
-    def of(cls, access: Access, metrics: Metrics, key: Key, response: Response, terms: Terms) -> Self:
+    def of(cls, services: Services, key: Key, response: Response, terms: Terms) -> Self:
         """Return the account of a request that ``key`` makes."""
         row = LedgerRow(response.exchange.request_id, key.id, key.project, "", id=terms.ledger_id or new_id())
-        return cls(access, metrics, response, row, terms)
+        return cls(services.access, services.metrics, services.late_counts, response, row, terms)
 
     def identified(self, asked: str, call: Call) -> None:
         """Note what is asked, and what the client says of itself."""
         self.row = replace(self.row, model_asked=asked, streamed=call.stream, user=call.user, metadata=call.metadata)
         self.metrics.begin(asked)
 
-    def admitted(self, estimate: Usage) -> None:
+    def admitted(self, reservation: Reservation) -> None:
         """Note that the limits have let the request in; from here on it is in the journal of open requests."""
-        self.estimate = estimate
-        self.row = replace(self.row, prompt_tokens=estimate.prompt_tokens)
+        self.reservation = reservation
+        self.row = replace(self.row, prompt_tokens=reservation.estimate.prompt_tokens)
         self.access.ledger.begin(self.row)
 
-    def answered(self, model: ModelEntry, replica: str) -> None:
-        """Note that an engine has taken the request."""
-        self.model, self.replica, self.queued_s = model, replica, self.response.exchange.elapsed_s()
+    def asked(self, model: ModelEntry, replica: str) -> None:
+        """Note who is asked, for whoever finds the request in the journal if this process is killed."""
+        self.model = model
+        self.row = replace(self.row, model=model.name, engine=model.engine, replica=replica)
+        self.access.ledger.begin(self.row, model.price)
+
+    def refused(self) -> None:
+        """Note that whoever was asked has not taken the request."""
+        self.model = None
+        self.row = replace(self.row, model="", engine="", replica="")
+
+    def answered(self) -> None:
+        """Note that whoever was asked answers."""
+        self.queued_s = self.response.exchange.elapsed_s()
 
     def completed(self, answer: Whole) -> None:
         """Note an answer that came whole."""
-        self.usage = answer.usage
+        self.whole = answer
         self.first_token_s = self.response.exchange.elapsed_s()
         self.row = replace(self.row, finish_reason=answer.finish_reason)
 
@@ -87,15 +101,20 @@ class Settlement:
     def broke_off(self) -> None:
         """Note that the request ends without its answer; a batch's line is then as if no engine had taken it."""
         if self.terms.is_batch:
-            self.model = self.stream = self.usage = None
+            self.refused()
+            self.stream = self.whole = None
 
     @property
     def used(self) -> Usage:
-        """The engine's count; where it never came, the estimated prompt and the tokens that were relayed."""
-        reported = self.stream.usage if self.stream else self.usage
-        if reported or self.model is None or self.estimate is None:
-            return reported or NOTHING
-        return Usage(self.estimate.prompt_tokens, self.stream.tokens if self.stream else 0)
+        """The engine's count; while it has not come, the estimated prompt and the tokens that were relayed."""
+        if self.model is None:
+            return NOTHING
+        return self._reported or Usage(self.row.prompt_tokens, self.stream.tokens if self.stream else 0)
+
+    @property
+    def _reported(self) -> Usage | None:
+        answer = self.stream or self.whole
+        return answer.usage if answer else None
 
     def charge(self, reservation: Reservation) -> None:
         """Settle the reservation; a request that no engine has taken costs nothing."""
@@ -110,18 +129,10 @@ class Settlement:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        used = self.used
         status, code = self._outcome(error)
         total_s = self.response.exchange.elapsed_s()
-        row = replace(
+        self.row = replace(
             self.row,
-            model=self.model.name if self.model else "",
-            engine=self.model.engine if self.model else "",
-            replica=self.replica,
-            prompt_tokens=used.prompt_tokens,
-            cached_tokens=used.cached_tokens,
-            completion_tokens=used.completion_tokens,
-            cost=used.cost(self.model.price) if self.model else 0.0,
             status=status,
             error_code=code,
             finish_reason=self.stream.finish_reason if self.stream else self.row.finish_reason,
@@ -129,25 +140,51 @@ class Settlement:
             ttft_s=self.first_token_s,
             total_s=total_s,
         )
-        self.access.ledger.record(row)
-        if row.model_asked:
+        if self.row.model_asked:
             self.metrics.end(
-                row.model_asked,
+                self.row.model_asked,
                 status=status,
                 code=code,
-                usage=used,
                 first_token_s=self.first_token_s if self.stream else None,
                 total_s=total_s,
             )
+        used = self.used
         self.response.facts.update(
-            key=row.key_id,
-            model=row.model_asked,
-            answered_by=row.model,
-            replica=row.replica,
+            key=self.row.key_id,
+            model=self.row.model_asked,
+            answered_by=self.row.model,
+            replica=self.row.replica,
             code=code,
-            prompt_tokens=row.prompt_tokens,
-            completion_tokens=row.completion_tokens,
+            prompt_tokens=used.prompt_tokens,
+            completion_tokens=used.completion_tokens,
         )
+        if self.model is None or self.whole or self._reported:
+            self._record(used)
+        else:
+            self.late_counts.ask(self.row, self._counted)
+
+    def _counted(self, count: Usage | None) -> None:
+        """Take the engine's count of a request that ended before it came; without it, what was relayed stands."""
+        if count is None:
+            self._record(self.used)
+            return
+        if self.queued_s is None and count == NOTHING:
+            self.refused()  # it waited for its turn until it was given up
+        if self.reservation and self.model:
+            self.reservation.amend(count, self.model.price)
+        self._record(count)
+
+    def _record(self, used: Usage) -> None:
+        row = replace(
+            self.row,
+            prompt_tokens=used.prompt_tokens,
+            cached_tokens=used.cached_tokens,
+            completion_tokens=used.completion_tokens,
+            cost=used.cost(self.model.price) if self.model else 0.0,
+        )
+        self.access.ledger.record(row)
+        if row.model_asked:
+            self.metrics.count(row.model_asked, used)
 
     def _outcome(self, error: BaseException | None) -> tuple[int, str | None]:
         if error is None:

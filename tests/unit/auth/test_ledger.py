@@ -12,9 +12,9 @@ from auth.ledger import Ledger
 from auth.ledger_row import MAX_METADATA_BYTES, LedgerRow
 from auth.ledger_tables import InflightRow, RequestRow
 from auth.ledger_write import Batch, write
-from auth.reaper import Reaper
+from auth.reaper import CountOf, Reaper, nobody_counts
 from auth.store import Store, sqlite_url
-from auth.usage import Price
+from auth.usage import NOTHING, Price, Usage
 from auth.usage_report import UsageSum, usage
 from tests.unit.auth.test_snapshot import eventually
 
@@ -41,9 +41,9 @@ async def journal(ledger: Ledger) -> None:
     await ledger.flush()
 
 
-async def reap(store: Store) -> None:
+async def reap(store: Store, count_of: CountOf = nobody_counts) -> None:
     """Let another replica find that those who write no more are dead."""
-    reaper = Reaper(store, "living", silent_for_s=0.05)
+    reaper = Reaper(store, "living", count_of, silent_for_s=0.05)
     await reaper.look()
     await asyncio.sleep(0.1)
     await reaper.look()
@@ -145,6 +145,31 @@ async def test_a_lost_request_belongs_to_the_model_that_answered_it_and_costs_it
     assert (stored.model, stored.replica, stored.cost) == ("fallback", "r2", 3)
     (hours,) = (await usage(store, since=NOW - 86_400, until=NOW + 86_400, group_by=["model"])).sums
     assert (hours.group, hours.cost) == ({"model": "fallback"}, 3)
+
+
+@pytest.mark.parametrize(
+    ("counted", "charged"),
+    [
+        (Usage(8, 5, 2), Usage(8, 5, 2)),  # by the engine, exactly
+        (None, Usage(7, 3)),  # which cannot be asked: by the journal
+        (NOTHING, Usage(7, 3)),  # which has forgotten the request
+    ],
+)
+async def test_of_a_lost_request_the_engine_is_asked(store: Store, counted: Usage | None, charged: Usage) -> None:
+    async def count_of(row: LedgerRow) -> Usage | None:
+        return {"r2": counted}[row.replica]
+
+    dying = Ledger(store, "dying")
+    row = a_row(prompt_tokens=7, replica="r2", status=0)
+    dying.begin(row, Price(completion=1_000_000))
+    dying.progress(row.id, 3)
+    await journal(dying)
+
+    await reap(store, count_of)
+
+    sums = await total(store)
+    assert Usage(sums.prompt_tokens, sums.completion_tokens, sums.cached_tokens) == charged
+    assert sums.cost == charged.completion_tokens
 
 
 async def test_a_replica_whose_heart_beats_is_left_alone(store: Store, ledger: Ledger) -> None:

@@ -83,6 +83,18 @@ async def test_who_leaves_without_settling_pays_for_the_tokens_so_far() -> None:
     assert (await world.limiters[0].quotas(key_with(limit), PROJECT))[0].remaining == 883
 
 
+async def test_what_the_engine_says_afterwards_replaces_what_was_settled() -> None:
+    world = World()
+    limits = (Limit("tokens", "minute", 1000), Limit("cost", "day", 1), Limit("concurrency", None, 1))
+    price = Price(prompt=1000, completion=1000)
+    async with reserve(world, *limits, estimate=Usage(100, 900), price=price) as reservation:
+        reservation.settle(Usage(100, 0), price)
+    reservation.amend(Usage(90, 60), price)
+    assert reservation.settled == Usage(90, 60)
+    remaining = [quota.remaining for quota in await world.limiters[0].quotas(key_with(*limits), PROJECT)]
+    assert remaining == [850, pytest.approx(0.85), 1]
+
+
 async def test_who_never_tells_of_progress_pays_for_the_estimate() -> None:
     async with reserve(World(), estimate=Usage(100, 900)) as reservation:
         pass
