@@ -39,9 +39,9 @@ def test_without_a_port_there_is_no_grpc() -> None:
     assert "grpc_options" not in serve_config(config())
 
 
-def test_ray_serve_finds_every_grpc_service_on_its_port() -> None:
+async def test_ray_serve_finds_every_grpc_service_on_its_port() -> None:
     options = ServeDeploySchema.model_validate(serve_config(config(gateway={"grpc_port": 9000}))).grpc_options
-    server = grpc.aio.server()
+    server = grpc.aio.server()  # which wants a running loop
     for add in gRPCOptions(**options.model_dump()).grpc_servicer_func_callable:
         add(Gateway.func_or_class, server)
     assert options.port == 9000
