@@ -2,17 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gateway.cli.matrix import print_checks, print_families
 from gateway.cli.options import DEFAULT_BASE_URL, FAILURE, MISTAKE, AsJson, BaseUrl, fail
-from gateway.cli.tables import console
 
 if TYPE_CHECKING:
     from gateway.contract.check import Check
-    from gateway.contract.examine import Outcome, Result
+    from gateway.contract.examine import Result
 
 ApiKey = Annotated[
     str, typer.Option("--key", "--api-key", envvar="RAYGATE_API_KEY", help="A key of the server.", show_default=False)
@@ -28,8 +28,7 @@ Only = Annotated[str, typer.Option(metavar="GLOB", help="Only checks whose name 
 Concurrency = Annotated[int, typer.Option(min=1, max=64, help="Checks that run at a time.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds that one check may take.")]
 
-MARKS: "Mapping[Outcome, str]" = {"passed": "✓", "failed": "✗", "absent": "○", "not applicable": "-", "error": "!"}
-COLOURS: "Mapping[Outcome, str]" = {"passed": "green", "failed": "red", "absent": "yellow", "error": "red"}
+Summary = Annotated[bool, typer.Option("--summary", help="Print a row for each family of checks.")]
 
 
 def doctor(
@@ -40,6 +39,7 @@ def doctor(
     only: Only = "*",
     concurrency: Concurrency = 4,
     timeout: Timeout = 60,
+    summary: Summary = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold an OpenAI-compatible server against the wire contract.
@@ -69,8 +69,10 @@ def doctor(
         fail(error)
     if as_json:
         typer.echo(json.dumps({name: [_fields(result) for result in results] for name, results in found.items()}))
+    elif summary:
+        print_families(found)
     else:
-        _print(checks, found)
+        print_checks(found)
     if any(result.is_bad for results in found.values() for result in results):
         raise typer.Exit(FAILURE)
 
@@ -110,30 +112,3 @@ def _fields(result: "Result") -> dict[str, str]:
         "outcome": result.outcome,
         "reason": result.reason,
     }
-
-
-def _print(checks: "Sequence[Check]", found: "Mapping[str, list[Result]]") -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    several = len(found) > 1
-    table = Table(box=None, pad_edge=False)
-    for column in ("LINE", "CHECK", *found, *([] if several else ["WHY"])):
-        table.add_column(column, overflow="fold")
-    for check, *results in zip(checks, *found.values(), strict=True):
-        marks = [Text(MARKS[result.outcome], COLOURS.get(result.outcome, "")) for result in results]
-        why = [] if several else [Text(results[0].reason)]
-        table.add_row(check.line, check.name.replace("_", " "), *marks, *why)
-    screen = console()
-    screen.print(table)
-    for name, results in found.items():
-        if several:
-            for result in results:
-                if result.is_bad or result.outcome == "absent":
-                    screen.print(Text(f"{name}: {result.check.name}: {result.reason}"))
-        screen.print(Text(f"{name}: {_sums(results)}"))
-
-
-def _sums(results: "Sequence[Result]") -> str:
-    counts = {outcome: sum(result.outcome == outcome for result in results) for outcome in MARKS}
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
