@@ -30,6 +30,7 @@ from gateway.cli.main import app
 from gateway.config import Config, EchoArgs, ModelConfig, PipelineArgs, RetrievalArgs, UpstreamArgs
 from gateway.config_check import load
 from gateway.metrics import Metrics, engine_loads
+from gateway.routes.generating import ENDPOINTS
 from gateway.settings import AliasEntry
 
 ROOT = Path(__file__).parents[2]
@@ -278,3 +279,8 @@ def test_the_documented_engine_streams(ask: Callable[[dict[str, Any]], httpx.Res
 def test_every_link_leads_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_every_endpoint_of_a_model_is_in_the_readme() -> None:
+    named = re.findall(r"`(/[^`]+)`", page("README.md"))
+    assert [endpoint.path for endpoint in ENDPOINTS if endpoint.path not in named] == []
