@@ -224,7 +224,9 @@ class CompletionShape:
             "tokens": [self._name(sampled.token) for sampled, _ in entries],
             "token_logprobs": [sampled.logprob for sampled, _ in entries],
             "top_logprobs": [
-                None if sampled.logprob is None else {self._name(token): value for token, value in sampled.top}
+                None
+                if sampled.logprob is None
+                else {self._name(token): value for token, value in (*sampled.top, (sampled.token, sampled.logprob))}
                 for sampled, _ in entries
             ],
             "text_offset": [offset for _, offset in entries],

@@ -15,8 +15,11 @@ from engines.transformers.guide import Guide
 MAX_GRAMMAR = 256 * 1024
 """Characters of a grammar, with the schemas in it."""
 
-REMEMBERED = 64
-"""Grammars that are kept for the next request."""
+REMEMBERED = 16
+"""Grammars that are kept for the next request, each of at most :data:`trial.MEMORY` at first."""
+
+TRIAL_S = 30.0
+"""How long a trial may take on a machine that is busy with something else; its CPU time has a bound of its own."""
 
 UNSUPPORTED_KEYWORDS = re.compile(r"Unimplemented keys: \[([\w\", $]+)\]")
 
@@ -84,17 +87,18 @@ class Compiler:
         assert trials.stdin and trials.stdout  # noqa: S101 - for mypy: they are pipes
         answer = b""
         try:
-            trials.stdin.write(json.dumps(grammar).encode() + b"\n")
-            await trials.stdin.drain()
-            answer = await trials.stdout.readline()
-        except ConnectionError:
-            pass  # it died, as below
+            async with asyncio.timeout(TRIAL_S):
+                trials.stdin.write(json.dumps(grammar).encode() + b"\n")
+                await trials.stdin.drain()
+                answer = await trials.stdout.readline()
+        except (ConnectionError, TimeoutError):
+            pass  # as if its fork had died
         finally:
             if not answer:
                 await self.close()  # whoever asks next must not read what may still come
-        if not answer:
+        error: str | None = json.loads(answer or b"null")
+        if error is None:
             raise GrammarRefusal("it takes too much time or memory to compile")
-        error: str = json.loads(answer)
         return error
 
     async def _start_trials(self) -> asyncio.subprocess.Process:

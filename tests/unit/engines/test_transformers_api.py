@@ -159,6 +159,15 @@ async def test_an_echo_scores_the_prompt(client: Any) -> None:
     assert answer["usage"]["completion_tokens"] == 0
 
 
+async def test_a_tokens_own_logprob_is_among_the_alternatives(client: Any) -> None:
+    answer = await client.complete("The sky is", echo=True, max_tokens=3, logprobs=1, temperature=2, seed=5)
+
+    logprobs = answer["choices"][0]["logprobs"]
+    told = zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
+    assert logprobs["top_logprobs"][0] is None
+    assert all(top[token] == value and len(top) <= 2 for token, value, top in list(told)[1:])
+
+
 async def test_a_prompt_longer_than_the_context_is_refused(client: Any) -> None:
     answer = await client.chat("word " * 1100)
 
