@@ -7,6 +7,7 @@ piece is in memory.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -15,6 +16,9 @@ from starlette.types import Receive, Scope
 from gateway import errors
 from gateway.body import ClientGone
 from gateway.filenames import plain_name
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 PIECE_BYTES = 2**20
 _MAX_PARTS = 32
@@ -50,7 +54,7 @@ class _Parts:
     _value: bytes = b""
     _disposition: bytes = b""
 
-    def callbacks(self) -> dict[str, Callable[..., None]]:
+    def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._part_begins,
             "on_header_field": self._header_continues,

@@ -67,6 +67,7 @@ class Recorder:
                 async with asyncio.timeout(WRITE_S):
                     await until.wait()
             await self.write()
+        await self.write()  # what came during the last one
 
 
 @contextlib.asynccontextmanager

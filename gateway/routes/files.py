@@ -128,9 +128,7 @@ def files_router(services: Services) -> APIRouter:
         pieces = files.storage.read(file.id)
         first = await anext(pieces, b"")  # a storage that fails must do so before the status has left
         headers = {"content-length": str(file.bytes), "content-disposition": disposition(file.filename)}
-        return StreamingResponse(
-            _joined(first, pieces), media_type="application/octet-stream", headers=headers
-        )
+        return StreamingResponse(_joined(first, pieces), media_type="application/octet-stream", headers=headers)
 
     return router
 

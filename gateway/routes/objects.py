@@ -48,7 +48,9 @@ class ItemList(BaseModel, Generic[_Item]):
         """Return a page of ``size`` from one record more than it holds, if there are as many."""
         data = [shown(record) for record in found[:size]]
         ids = [item.id for item in data]
-        return cls(data=data, first_id=next(iter(ids), None), last_id=next(reversed(ids), None), has_more=len(found) > size)
+        return cls(
+            data=data, first_id=next(iter(ids), None), last_id=next(reversed(ids), None), has_more=len(found) > size
+        )
 
 
 class Deleted(BaseModel):

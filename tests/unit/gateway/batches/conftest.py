@@ -1,0 +1,206 @@
+"""A gateway on a real database and a real echo engine, with neither Ray nor HTTP between."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from starlette.types import ASGIApp
+
+from auth.access import Access
+from auth.keys import Key, create_key
+from auth.limiter import OwnLeases
+from auth.store import Store, sqlite_url
+from auth.usage import Price
+from engines.base import EngineSettings, Load
+from engines.echo.engine import EchoEngine
+from engines.replica import call_asgi
+from gateway.answer import Answer
+from gateway.metrics import Metrics
+from gateway.models import ModelTable
+from gateway.prompts import Prompts
+from gateway.services import Services
+from gateway.settings import BatchSettings, GatewaySettings, ModelEntry
+from gateway.traffic import Traffic
+from objects.batches import Batch, create_batch, read_batch
+from objects.file_store import Files
+from objects.storage import Storage
+from tests.postgres import PostgresServer, running_server
+
+PRICE = Price(prompt=1_000_000, completion=2_000_000)
+CHAT = "/v1/chat/completions"
+
+
+class NearbyEngine:
+    """Stands where Ray is: hands requests to an engine in this process, and counts which lines it got."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._running = 0
+        self.asked: list[str] = []
+        self.most_at_once = 0
+        self.others = 0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.arrived = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def ask(
+        self, application: str, path: str, headers: Mapping[str, str], body: bytes, *, patience_s: float
+    ) -> AsyncGenerator[Answer, None]:
+        self.asked.append(headers["x-request-id"])
+        self.arrived.set()
+        self._running += 1
+        self.most_at_once = max(self.most_at_once, self._running)
+        try:
+            await self.may_answer.wait()
+            async with contextlib.aclosing(call_asgi(self._app, "POST", path, headers, body)) as parts:
+                status, _ = await anext(parts)  # type: ignore[misc]
+
+                async def read() -> bytes:
+                    return await anext(parts, b"")  # type: ignore[return-value]
+
+                yield Answer(status, "replica-1", read)
+        finally:
+            self._running -= 1
+
+    async def loads(self, application: str) -> dict[str, Load]:
+        return {"replica-1": Load(running=self._running + self.others, waiting=0)}
+
+
+class AlwaysReady:
+    """Every model runs."""
+
+    async def is_ready(self, model: str) -> bool:
+        return True
+
+
+@dataclass
+class House:
+    """A gateway replica that can be doubled: another one on the same database."""
+
+    services: Services
+    engine: NearbyEngine
+    key: Key
+    url: str
+    _stack: contextlib.AsyncExitStack = field(repr=False, default_factory=contextlib.AsyncExitStack)
+
+    async def upload(self, *lines: Any, purpose: str = "batch") -> str:
+        """Store a file of JSON lines; return its id."""
+        data = b"\n".join(line if isinstance(line, bytes) else orjson.dumps(line) for line in lines)
+        async with self.services.files.adding(self.key.project) as (new, write):
+            if data:
+                await write(data)
+        await self.services.files.finish(new, filename="input.jsonl", purpose=purpose, expires_after_s=None)
+        return new.id
+
+    async def batch(self, *lines: Any, endpoint: str = CHAT) -> Batch:
+        """Store a batch of such lines."""
+        return await create_batch(
+            self.services.access.store,
+            project=self.key.project,
+            key=self.key.id,
+            endpoint=endpoint,
+            input_file_id=await self.upload(*lines),
+            metadata=None,
+            output_expires_after_s=None,
+            most=100,
+        )
+
+    async def again(self, batch: Batch) -> Batch:
+        """Return the batch as it is now."""
+        return await read_batch(self.services.access.store, batch.project, batch.id)
+
+    async def until(self, batch: Batch, *states: str) -> Batch:
+        """Return the batch once it has one of the states."""
+        async with asyncio.timeout(30):
+            while (now := await self.again(batch)).status not in states:
+                await asyncio.sleep(0.02)
+        return now
+
+    async def lines_of(self, file_id: str | None) -> list[Any]:
+        """Return the JSON lines of a file; none of no file."""
+        if file_id is None:
+            return []
+        text = b"".join([piece async for piece in self.services.files.storage.read(file_id)])
+        return [orjson.loads(line) for line in text.splitlines()]
+
+    async def twin(self, replica: str) -> "House":
+        """Return another gateway replica on the same database and engine."""
+        access = await Access.open(self.url, OwnLeases(), replica=replica)
+        self._stack.push_async_callback(access.close)
+        files = replace(self.services.files, store=access.store)
+        services = replace(self.services, access=access, traffic=Traffic(), metrics=Metrics(replica), files=files)
+        await access.ledger.flush()  # from here on it is known to live
+        return replace(self, services=services)
+
+
+def line(custom_id: str, *, model: str = "echo", max_tokens: int = 2, **more: Any) -> dict[str, Any]:
+    """Return a line of a batch's input."""
+    body = {"model": model, "messages": [{"role": "user", "content": custom_id}], "max_tokens": max_tokens}
+    return {"custom_id": custom_id, "method": "POST", "url": CHAT, "body": body, **more}
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return sqlite_url(tmp_path)
+    return request.getfixturevalue("postgres").empty_database()
+
+
+Opened = Callable[..., Any]
+
+
+@pytest.fixture
+async def open_house(database_url: str, tmp_path: Path) -> AsyncIterator[Opened]:
+    """Return a function that opens a gateway with the given settings of batches."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def opened(**batches: Any) -> House:
+            store = Store(database_url)
+            await store.migrate()
+            key, _ = await create_key(store, name="owner", models=["echo"])
+            await store.close()
+            access = await Access.open(database_url, OwnLeases(), replica="gateway-1")
+            stack.push_async_callback(access.close)
+            await access.ledger.flush()  # from here on it is known to live
+            engine = EchoEngine(EngineSettings(model="echo", home=tmp_path))
+            nearby = NearbyEngine(await engine.start())
+            models = [ModelEntry(name="echo", engine="echo", price=PRICE), ModelEntry(name="other", engine="echo")]
+            settings = GatewaySettings(
+                models=models, home=tmp_path, batches=BatchSettings(**{"quiet_s": 0, "discount": 0.5} | batches)
+            )
+            storage = Storage(str(tmp_path / "files"), {})
+            stack.callback(storage.close)
+            parts: dict[str, Any] = {part.name: None for part in fields(Services)}
+            parts |= {
+                "settings": settings,
+                "access": access,
+                "models": ModelTable.of(settings),
+                "readiness": AlwaysReady(),
+                "replicas": nearby,
+                "metrics": Metrics("gateway-1"),
+                "prompts": Prompts(tmp_path),
+                "traffic": Traffic(),
+                "files": Files(access.store, storage, settings.files.project_quota_bytes),
+            }
+            return House(Services(**parts), nearby, key, database_url, stack)
+
+        yield opened
+
+
+@pytest.fixture
+async def house(open_house: Opened) -> House:
+    """A gateway whose models are idle at once."""
+    opened: House = await open_house()
+    return opened
