@@ -22,10 +22,10 @@ def print_checks(found: Found) -> None:
     """Print a row for each check; with several models, why something is as it is follows below."""
     several = len(found) > 1
     table = _table("LINE", "CHECK", *found, *([] if several else ["WHY"]))
-    for results in zip(*found.values(), strict=True):
-        check = results[0].check
-        marks = (Text(MARKS[result.outcome], COLOURS.get(result.outcome, "")) for result in results)
-        why = () if several else (Text(results[0].reason),)
+    for row in zip(*found.values(), strict=True):
+        check = row[0].check
+        marks = (Text(MARKS[result.outcome], COLOURS.get(result.outcome, "")) for result in row)
+        why = () if several else (Text(row[0].reason),)
         table.add_row(check.line, check.name.replace("_", " "), *marks, *why)
     console().print(table)
     if several:
