@@ -76,7 +76,7 @@ class LedgerRow:
         return int(self.created_at // 3600)
 
     def columns(self) -> dict[str, Any]:
-        """Return the row as the database takes it: bounded, and without the NUL that PostgreSQL refuses."""
+        """Return the row as the database takes it: bounded, and fit to be read out."""
         columns = dict(zip(_FIELDS, _values_of(self), strict=True))
         for name in ("request_id", "model_asked", "model", "replica"):
             columns[name] = _text(columns[name], _MAX_NAME_LENGTH)
@@ -89,9 +89,13 @@ _FIELDS = tuple(field.name for field in fields(LedgerRow))
 _values_of = attrgetter(*_FIELDS)  # ``dataclasses.asdict`` copies deeply, at ten times the cost
 
 
+_UNFIT = "\N{REPLACEMENT CHARACTER}"
+"""In place of what would break a line or steer a terminal where the ledger is read out, or what no database stores."""
+
+
 def _text(text: str, length: int) -> str:
     cut = text[:length]
-    return cut if cut.isprintable() else cut.replace("\0", "").encode(errors="replace").decode()
+    return cut if cut.isprintable() else "".join(sign if sign.isprintable() else _UNFIT for sign in cut)
 
 
 def _bounded_json(metadata: Mapping[str, str]) -> str:

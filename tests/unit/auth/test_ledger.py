@@ -248,6 +248,7 @@ async def test_a_full_ledger_drops_the_newest_and_counts_them(store: Store, monk
         {"user": "x" * 1_000_000},
         {"user": "nul\x00and\x1b[31mescape"},
         {"user": "half a pair \ud800"},
+        {"user": 'one line\n{"level":"info","event":"forged"}\r\n'},
         {"user": "'; DROP TABLE requests; --"},
         {"metadata": {"k": "v" * 1_000_000}},
         {"metadata": {"k": "\x00"}},
@@ -265,3 +266,4 @@ async def test_whatever_the_client_says_the_row_is_stored(
     (stored,) = await rows_in(store)
     assert len(stored.user or "") <= 256
     assert len(stored.metadata or "") <= MAX_METADATA_BYTES
+    assert (stored.user or "").isprintable()
