@@ -22,7 +22,7 @@ _SERVED: dict[tuple[str, Task], tuple[str, ...]] = {
     ("upstream", "embed"): (paths.EMBEDDINGS,),
     ("upstream", "score"): (paths.SCORE, paths.RERANK),
     ("upstream", "transcribe"): (paths.TRANSCRIPTIONS,),
-    ("pipeline", "generate"): (paths.CHAT,),
+    ("pipeline", "generate"): (paths.CHAT, paths.RESPONSES),
     ("echo", "generate"): _TEXT,
     ("echo", "embed"): (paths.EMBEDDINGS,),
     ("echo", "transcribe"): (paths.TRANSCRIPTIONS,),
