@@ -1,13 +1,14 @@
 """Answers with a response to somebody who waits, and stores it before its end leaves."""
 
+import asyncio
 from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Message, Send
 
+from auth.access import Access
 from auth.keys import Key
-from auth.store import Store
 from gateway import errors
 from gateway.call import Call
 from gateway.exchange import Response
@@ -16,6 +17,9 @@ from gateway.responses.form import StreamErrors
 from gateway.responses.turn import Turn
 from gateway.services import Services
 from objects.responses import keep_response
+
+KEEP_S = 5.0
+"""How long the end of a response may wait for the database."""
 
 log: Any = structlog.get_logger("raygate.responses")
 
@@ -26,9 +30,9 @@ async def respond(services: Services, key: Key, turn: Turn, call: Call, response
     Raises:
         ApiError: whatever the client is to be told.
     """
-    store = services.access.store
+    access = services.access
     response.dialect = StreamErrors(turn)
-    response.send = _kept_first(store, turn, response.send)
+    response.send = _kept_first(access, turn, response.send)
 
     async def read() -> Call:
         return call
@@ -46,26 +50,27 @@ async def respond(services: Services, key: Key, turn: Turn, call: Call, response
         raise
     finally:
         if turn.events:  # the client has seen its id
-            await keep(store, turn)
+            await _keep(access, turn)
 
 
-async def keep(store: Store, turn: Turn) -> None:
+async def _keep(access: Access, turn: Turn) -> None:
     """Store a response that has ended, once. A database that is away costs the memory of it, not the answer."""
     if turn.is_kept or not turn.body["store"]:
         return
     try:
-        await keep_response(store, turn.stored())
+        async with asyncio.timeout(0 if access.ledger.degraded else KEEP_S):
+            await keep_response(access.store, turn.stored())
     except (SQLAlchemyError, OSError) as error:
         log.warning("response not stored", response=turn.id, error=type(error).__name__)
     turn.is_kept = True
 
 
-def _kept_first(store: Store, turn: Turn, send: Send) -> Send:
+def _kept_first(access: Access, turn: Turn, send: Send) -> Send:
     """Return ``send`` with a memory: who has got the end of a response can continue it at once."""
 
     async def send_kept(message: Message) -> None:
         if turn.has_ended:
-            await keep(store, turn)
+            await _keep(access, turn)
         await send(message)
 
     return send_kept
