@@ -2,17 +2,17 @@
 
 import time
 from dataclasses import dataclass
-
-import orjson
 from starlette.types import Message
 
 from auth.keys import Key
 from auth.usage import NOTHING, Usage
+from gateway.batches.lines import Line
 from gateway.call import Call
 from gateway.errors import ApiError
 from gateway.exchange import Exchange, Response
-from gateway.relay import usage_of
 from gateway.request import answer
+from gateway.responses.begin import begin
+from gateway.responses.respond import respond
 from gateway.services import Services
 from gateway.terms import Terms
 
@@ -24,7 +24,7 @@ class Reply:
     Attributes:
         status: the HTTP status that a client would have got.
         body: likewise.
-        usage: as the model counts it.
+        usage: what the ledger has noted.
         error: what went wrong, if anything did.
     """
 
@@ -34,13 +34,13 @@ class Reply:
     error: ApiError | None = None
 
 
-async def ask(services: Services, key: Key, call: Call, request_id: str, ledger_id: str) -> Reply:
-    """Return a model's reply to ``call``, on a batch's terms.
+async def ask(services: Services, key: Key, line: Line, request_id: str, ledger_id: str) -> Reply:
+    """Return a model's reply to a line, on a batch's terms.
 
     Args:
         services: what requests pass through.
         key: whose limits and account it is.
-        call: what is asked.
+        line: what is asked.
         request_id: as the engine and the ledger see it.
         ledger_id: the id of its row there.
     """
@@ -49,14 +49,26 @@ async def ask(services: Services, key: Key, call: Call, request_id: str, ledger_
     async def collect(message: Message) -> None:
         body.extend(message.get("body", b""))
 
-    async def read() -> Call:
-        return call
-
     exchange = Exchange(request_id, echoed=False, client_request_id=None, started_at=time.monotonic())
     response = Response(exchange, collect)
     terms = Terms(is_batch=True, discount=services.settings.batches.discount, ledger_id=ledger_id)
     try:
-        await answer(services, key, read, response, terms)
+        await _answer(services, key, line, response, terms)
     except ApiError as error:
         return Reply(error.status, error.body(), NOTHING, error)
-    return Reply(response.status, bytes(body), usage_of(orjson.loads(body)) or NOTHING)
+    usage = {name: response.facts[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens")}
+    return Reply(response.status, bytes(body), Usage(**usage))
+
+
+async def _answer(services: Services, key: Key, line: Line, response: Response, terms: Terms) -> None:
+    settings = services.settings
+    if line.call is None:
+        turn, call = await begin(line.body, key, services.access.store, settings.responses, settings.bounds)
+        await respond(services, key, turn, call, response, terms)
+        return
+    call = line.call
+
+    async def read() -> Call:
+        return call
+
+    await answer(services, key, read, response, terms)

@@ -13,14 +13,17 @@ from gateway.endpoints.chat import parse_chat
 from gateway.endpoints.completions import parse_completion
 from gateway.endpoints.embeddings import parse_embedding
 from gateway.endpoints.fields import checked
+from gateway.endpoints.responses import check_response
 from gateway.settings import Bounds
 
-PARSERS: dict[str, Callable[[dict[str, Any], Bounds], Call]] = {
+_PARSERS: dict[str, Callable[[dict[str, Any], Bounds], Call]] = {
     paths.CHAT: parse_chat,
     paths.COMPLETIONS: parse_completion,
     paths.EMBEDDINGS: parse_embedding,
 }
-"""The endpoints that batches may ask."""
+
+ENDPOINTS = (*_PARSERS, paths.RESPONSES)
+"""Those that batches may ask."""
 
 ENVELOPE_BYTES = 4096
 """What a line may have beside its body, which is as large as any request's at most."""
@@ -43,12 +46,16 @@ class Line:
 
     Attributes:
         custom_id: what its owner knows its result by.
-        call: what it asks.
+        model: the name that it asks for, if it does.
+        body: the request's.
+        call: what that asks; ``None`` for a response, where it depends on the conversation that it continues.
         inputs: how many texts it has embedded; 0 for other endpoints.
     """
 
     custom_id: str
-    call: Call
+    model: str | None
+    body: dict[str, Any]
+    call: Call | None
     inputs: int
 
 
@@ -67,13 +74,15 @@ def parse_line(raw: bytes, endpoint: str, bounds: Bounds) -> Line:
     line = checked(LineBody, parse_object(raw, bounds.max_json_depth + 1))
     if line.url != endpoint:
         raise errors.invalid_value("url", "'url' must be the batch's endpoint.")
-    if line.body.get("stream"):
-        raise errors.unsupported_parameter("body.stream", "The lines of a batch are answered whole.")
+    for name in ("stream", "background"):
+        if line.body.get(name):
+            raise errors.unsupported_parameter(f"body.{name}", "The lines of a batch are answered whole.")
     try:
-        call = PARSERS[endpoint](line.body, bounds)
+        call = None if endpoint == paths.RESPONSES else _PARSERS[endpoint](line.body, bounds)
+        model = call.model if call else check_response(line.body, bounds).model
     except errors.ApiError as error:
         raise errors.within("body", error) from None
-    return Line(line.custom_id, call, _inputs(line.body) if endpoint == paths.EMBEDDINGS else 0)
+    return Line(line.custom_id, model, line.body, call, _inputs(line.body) if endpoint == paths.EMBEDDINGS else 0)
 
 
 def _inputs(body: dict[str, Any]) -> int:

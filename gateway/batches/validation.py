@@ -82,7 +82,7 @@ async def validate(services: Services, key: Key, batch: Batch) -> Findings:
                 message = "Another line has the same 'custom_id'."
                 findings.mistakes.append(Mistake("duplicate_custom_id", message, "custom_id", number))
             known.add(digest)
-            findings.models.add(services.models.asked_for(line.call.model))
+            findings.models.add(services.models.asked_for(line.model))
             inputs += line.inputs
     if inputs > most:
         findings.mistakes.append(Mistake("too_many_inputs", f"A batch embeds {most} inputs at most."))
@@ -102,7 +102,7 @@ def _right(services: Services, key: Key, batch: Batch, raw: bytes | None) -> Lin
         raise errors.too_large(bounds.max_body_bytes)
     line = parse_line(raw, batch.endpoint, bounds)
     try:
-        asked = services.models.asked_for(line.call.model)
+        asked = services.models.asked_for(line.model)
         services.models.candidates(asked, partial(may_use, key), batch.endpoint)
     except errors.ApiError as error:
         raise errors.within("body", error) from None

@@ -125,7 +125,7 @@ class Work:
 
     def _lane(self, todo: Todo) -> Lane:
         models = self.services.models
-        asked = todo.line.call.model or models.default or ""
+        asked = todo.line.model or models.default or ""
         return self.lanes.of(models.behind(asked)[0].name if asked in models.aliases else asked)
 
     async def _fresh(self) -> AsyncGenerator[Todo, None]:
@@ -174,7 +174,7 @@ class Work:
             with self._lane(todo).occupied():
                 key = await patiently(self.owner.key)
                 name = request_id(self.batch, todo.number)
-                reply = await ask(self.services, key, todo.line.call, name, todo.claim.ledger_id)
+                reply = await ask(self.services, key, todo.line, name, todo.claim.ledger_id)
         except MadeWay:
             return None
         except KeyGone:

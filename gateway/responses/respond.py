@@ -16,6 +16,7 @@ from gateway.request import answer
 from gateway.responses.form import StreamErrors
 from gateway.responses.turn import Turn
 from gateway.services import Services
+from gateway.terms import INTERACTIVE, Terms
 from objects.responses import keep_response
 
 KEEP_S = 5.0
@@ -24,7 +25,9 @@ KEEP_S = 5.0
 log: Any = structlog.get_logger("raygate.responses")
 
 
-async def respond(services: Services, key: Key, turn: Turn, call: Call, response: Response) -> None:
+async def respond(
+    services: Services, key: Key, turn: Turn, call: Call, response: Response, terms: Terms = INTERACTIVE
+) -> None:
     """Answer one request.
 
     Raises:
@@ -38,7 +41,7 @@ async def respond(services: Services, key: Key, turn: Turn, call: Call, response
         return call
 
     try:
-        await answer(services, key, read, response)
+        await answer(services, key, read, response, terms)
     except errors.ApiError as error:
         turn.failed(error)
         raise

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from auth.keys import INFERENCE, Key
 from auth.tokens import ID_PREFIX
 from gateway import errors
-from gateway.batches.lines import PARSERS
+from gateway.batches.lines import ENDPOINTS
 from gateway.endpoints.fields import Metadata
 from gateway.routes.admin.guard import BEARER, guarded
 from gateway.routes.admin.problems import NOT_FOUND, PROBLEMS
@@ -36,7 +36,7 @@ class NewBatch(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     input_file_id: Id
-    endpoint: str = Field(max_length=64, description="One of " + ", ".join(PARSERS))
+    endpoint: str = Field(max_length=64, description="One of " + ", ".join(ENDPOINTS))
     completion_window: Literal["24h"]
     metadata: Metadata | None = None
     output_expires_after: OutputExpiry | None = None
@@ -173,8 +173,8 @@ def batches_router(services: Services) -> APIRouter:
     @router.post("", responses=NOT_FOUND, summary="Run the requests of a file")
     async def create(body: NewBatch, key: Asker) -> BatchObject:
         _check_key(key)
-        if body.endpoint not in PARSERS:
-            raise errors.invalid_value("endpoint", f"'endpoint' must be one of {', '.join(PARSERS)}.")
+        if body.endpoint not in ENDPOINTS:
+            raise errors.invalid_value("endpoint", f"'endpoint' must be one of {', '.join(ENDPOINTS)}.")
         file = await read_file(store, key.project, body.input_file_id)
         if file.purpose != "batch":
             raise errors.invalid_value("input_file_id", "The file's purpose must be 'batch'.")
