@@ -19,7 +19,8 @@ _ERROR_EVENT = b'data: {"error"'
 _EMPTY_DELTA = b'"delta":{},'
 _FOREIGN_CALL = b'"id":"%b' % mend.FOREIGN_CALL.encode()
 _FOREIGN_NULL = b'_ids":null'
-_FOREIGN_NULLS = re.compile(rb',"(?:stop_reason|prompt_token_ids|token_ids|prompt_text)":null')
+_FOREIGN_NULLS = re.compile(rb',"(?:prompt_token_ids|token_ids|prompt_text)":null')
+_STOP_REASON = re.compile(rb',"stop_reason":(?:null|-?\d+|"(?:[^"\\]|\\.)*")')
 _FAILURES = (b'"finish_reason":"abort"', b'"finish_reason":"error"')
 
 
@@ -74,7 +75,7 @@ class ChoicesStream(Stream):
         elif _FINISHED in event:
             if any(failure in event for failure in _FAILURES):
                 return self.fail(errors.engine_lost())
-            event = event.replace(b'"finish_reason":"repetition"', b'"finish_reason":"stop"')
+            event = _STOP_REASON.sub(b"", event.replace(b'"finish_reason":"repetition"', b'"finish_reason":"stop"'))
             self.finish_reason = event.split(_FINISHED, 1)[1].split(b'"', 1)[0].decode()
             return b"".join(self._ending(event))
         return event + b"\n\n"

@@ -21,6 +21,7 @@ def completion(answer: dict[str, Any]) -> dict[str, Any]:
     for choice in answer.get("choices", ()):
         if message := choice.get("message"):
             choice["message"] = _message(message)
+        choice.pop("stop_reason", None)
         if "content" in (choice.get("logprobs") or {}):
             choice["logprobs"].setdefault("refusal", None)
     answer["choices"] = [told(choice) for choice in answer.get("choices", ())]

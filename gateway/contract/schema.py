@@ -44,6 +44,10 @@ KNOWN_BETTER: Mapping[str, tuple[str, ...]] = {
 """Where OpenAI itself sends more than its schema tells: null before the end and for a first token; base64."""
 
 
+UNLISTED = frozenset({"store", "response.store"})
+"""What OpenAI's own responses have, and the schema of a response has not."""
+
+
 def examine(kind: str, answer: dict[str, Any]) -> tuple[set[str], set[str]]:
     """Return what is wrong with an answer of that kind, and the fields that it has beyond the schema.
 
@@ -61,7 +65,8 @@ def examine(kind: str, answer: dict[str, Any]) -> tuple[set[str], set[str]]:
         wrong = {(_path(found["loc"]), found["msg"]) for found in error.errors(include_input=False, include_url=False)}
         forgiven = KNOWN_BETTER.get(kind, ())
         return absent | {f"{path}: {message}" for path, message in wrong if path not in forgiven}, set()
-    return absent, set(_extras(read, ""))
+    extras = set(_extras(read, ""))
+    return absent, extras - UNLISTED if kind.startswith("response") else extras
 
 
 @cache

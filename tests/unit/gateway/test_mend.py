@@ -16,7 +16,7 @@ VLLM = {
             },
             "logprobs": None,
             "finish_reason": "stop",
-            "stop_reason": None,
+            "stop_reason": "</s>",
             "token_ids": None,
         }
     ],

@@ -182,3 +182,10 @@ async def test_a_tool_call_opens_with_its_id_and_empty_arguments() -> None:
     assert given == {"id": "call_1f", "type": "function", "index": 0, "function": {"name": "f", "arguments": ""}}
     assert told + b"\n\n" == more
     assert done == DONE[:-2]
+
+
+async def test_vllms_stop_reason_does_not_leave() -> None:
+    for reason in (b"null", b"2", b'"a\\"}b"'):
+        end = STOP.replace(b'"stop"', b'"stop","stop_reason":' + reason)
+        sent = await relayed(ChatStream(include_usage=False), [ROLE + end + DONE])
+        assert b"".join(sent) == ROLE + STOP + DONE
