@@ -1,7 +1,10 @@
 """Asks a model for one line: through the same life as any request, with nobody at the other end of the wire."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
 from starlette.types import Message
 
 from auth.keys import Key
@@ -56,8 +59,11 @@ async def ask(services: Services, key: Key, line: Line, request_id: str, ledger_
         await _answer(services, key, line, response, terms)
     except ApiError as error:
         return Reply(error.status, error.body(), NOTHING, error)
-    usage = {name: response.facts[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens")}
-    return Reply(response.status, bytes(body), Usage(**usage))
+    return Reply(response.status, bytes(body), _usage(response.facts))
+
+
+def _usage(facts: Mapping[str, Any]) -> Usage:
+    return Usage(facts["prompt_tokens"], facts["completion_tokens"], facts["cached_tokens"])
 
 
 async def _answer(services: Services, key: Key, line: Line, response: Response, terms: Terms) -> None:
