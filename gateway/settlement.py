@@ -156,6 +156,7 @@ class Settlement:
             replica=self.row.replica,
             code=code,
             prompt_tokens=used.prompt_tokens,
+            cached_tokens=used.cached_tokens,
             completion_tokens=used.completion_tokens,
         )
         if self.model is None or self.whole or self._reported:
