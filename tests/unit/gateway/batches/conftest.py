@@ -20,6 +20,7 @@ from engines.base import EngineSettings, Load
 from engines.echo.engine import EchoEngine
 from engines.replica import call_asgi
 from gateway.answer import Answer
+from gateway.late_counts import LateCounts
 from gateway.metrics import Metrics
 from gateway.models import ModelTable
 from gateway.prompts import Prompts
@@ -50,8 +51,16 @@ class NearbyEngine:
 
     @contextlib.asynccontextmanager
     async def ask(
-        self, application: str, path: str, headers: Mapping[str, str], body: bytes, *, patience_s: float
+        self,
+        application: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        patience_s: float,
+        asked: Callable[[str], None],
     ) -> AsyncGenerator[Answer, None]:
+        asked("replica-1")
         self.asked.append(headers["x-request-id"])
         self.arrived.set()
         self._running += 1
@@ -191,6 +200,7 @@ async def open_house(database_url: str, tmp_path: Path) -> AsyncIterator[Opened]
                 "replicas": nearby,
                 "metrics": Metrics("gateway-1"),
                 "prompts": Prompts(tmp_path),
+                "late_counts": LateCounts(nearby),  # type: ignore[arg-type]
                 "traffic": Traffic(),
                 "files": Files(access.store, storage, settings.files.project_quota_bytes),
             }
