@@ -27,7 +27,7 @@ _ARGS: dict[str, type[BaseModel]] = {"echo": EchoArgs, "upstream": UpstreamArgs,
 
 
 def load(path: Path) -> Config:
-    """Return the checked configuration; relative ``source`` folders are made absolute.
+    """Return the checked configuration; relative folders are made absolute.
 
     Raises:
         ConfigError: with every mistake in the file.
@@ -63,7 +63,10 @@ def _resolved(config: Config, beside: Path) -> Config:
     identity = config.identity
     if identity and not identity.jwks.startswith(("http://", "https://")):
         identity = identity.model_copy(update={"jwks": str((beside / Path(identity.jwks).expanduser()).resolve())})
-    return config.model_copy(update={"entries": entries, "identity": identity})
+    files = config.files
+    if files.url and "://" not in files.url:
+        files = files.model_copy(update={"url": str((beside / Path(files.url).expanduser()).resolve())})
+    return config.model_copy(update={"entries": entries, "identity": identity, "files": files})
 
 
 def _across(document: Document) -> Iterator[Mistake]:
