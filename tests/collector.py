@@ -18,10 +18,10 @@ class Collector:
     raw: list[bytes] = field(default_factory=list)
     spans: list[Any] = field(default_factory=list)
 
-    def of(self, pipeline: str) -> list[Any]:
-        """Return the spans of the last request to a pipeline whose trace is complete."""
-        roots = [span for span in self.spans if span.name == f"pipeline {pipeline}"]
-        return [span for span in self.spans if roots and span.trace_id == roots[-1].trace_id]
+    def of(self, request_id: str) -> dict[str, Any]:
+        """Return a request's spans by name; none until it has ended."""
+        traces = {span.trace_id for span in self.spans if attributes(span).get("raygate.request.id") == request_id}
+        return {span.name: span for span in self.spans if span.trace_id in traces}
 
 
 @contextmanager

@@ -90,7 +90,11 @@ class PipelineEngine(Engine):
         """Yield the answer's deltas, then what all models used for it."""
         assert self._pipeline is not None, "start comes first"  # noqa: S101
         trace = Trace.continued(self._traces.tracer, headers)
-        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": self.settings.model}
+        attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": self.settings.model,
+            "raygate.request.id": headers.get("x-request-id", ""),
+        }
         self._running += 1
         try:
             with trace.step(f"pipeline {self.settings.model}", SpanKind.SERVER, attributes) as step:
