@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.e2e.running import KEY, Raygate, raygate
 
 LINES = 1_000
+QUIET_S = 30
+"""After which a model is idle: ``batches.quiet_s``, by default."""
 CONFIG = """
 models:
   - name: smollm2
@@ -110,6 +112,49 @@ def spread(times: list[float]) -> str:
     return f"{statistics.median(ordered) * 1000:,.1f} | {p90 * 1000:,.1f}"
 
 
+@dataclass
+class Measured:
+    """Times to first token in seconds, and how far the batch came meanwhile."""
+
+    without: list[float] = field(default_factory=list)
+    beside: list[float] = field(default_factory=list)
+    lines_beside: int = 0
+    lines_per_s_alone: float = 0.0
+
+
+def measure(running: Raygate, arrivals: Arrivals, turns: int, alone_s: float) -> Measured:
+    """Measure without a batch and beside one, in turns; in the end, let the batch have ``alone_s`` to itself."""
+    measured = Measured()
+    with openai.OpenAI(base_url=running.openai_url, api_key=KEY) as client:
+        visits(running, Arrivals(5, 0.1), seed=0)
+        for turn in range(1, turns + 1):
+            measured.without += visits(running, arrivals, seed=turn)
+            batch = begin_batch(client)
+            time.sleep(3)
+            before = completed(client, batch)
+            measured.beside += visits(running, arrivals, seed=turn)
+            measured.lines_beside += completed(client, batch) - before
+            if turn == turns and alone_s:
+                time.sleep(QUIET_S)
+                before = completed(client, batch)
+                time.sleep(alone_s)
+                measured.lines_per_s_alone = (completed(client, batch) - before) / alone_s
+            end_batch(client, batch)
+    return measured
+
+
+def report(measured: Measured) -> str:
+    """Return the figures as a table and a sentence."""
+    rise = statistics.median(measured.beside) / statistics.median(measured.without) - 1
+    return f"""| time to first token, ms | median | p90 |
+|---|---:|---:|
+| no batch | {spread(measured.without)} |
+| a batch of {LINES:,} lines runs | {spread(measured.beside)} |
+
+The median rises by {rise:+.1%}. {measured.lines_beside} lines ran beside {len(measured.beside)} requests;
+alone, {measured.lines_per_s_alone:.1f} lines a second."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=40, help="interactive requests a turn (default: 40)")
@@ -117,39 +162,11 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="turns of each kind (default: 3)")
     parser.add_argument("--alone", type=float, default=20, help="seconds that a batch has to itself (default: 20)")
     asked = parser.parse_args()
-    arrivals = Arrivals(asked.requests, asked.pause)
-    without: list[float] = []
-    beside: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "batch_yield.yaml"
+        config, home = Path(folder) / "batch_yield.yaml", Path(folder) / "home"
         config.write_text(CONFIG)
-        home = Path(folder) / "home"
-        home.mkdir()
-        (home / "models").symlink_to(Path("~/.cache/raygate-tests/models").expanduser())
-        with (
-            raygate(config, home) as running,
-            openai.OpenAI(base_url=running.openai_url, api_key=KEY) as client,
-        ):
-            visits(running, Arrivals(5, 0.1), seed=0)
-            lines_beside, lines_alone = 0, 0
-            for turn in range(1, asked.turns + 1):
-                without += visits(running, arrivals, seed=turn)
-                batch = begin_batch(client)
-                time.sleep(3)
-                before = completed(client, batch)
-                beside += visits(running, arrivals, seed=turn)
-                lines_beside += completed(client, batch) - before
-                if turn == asked.turns:
-                    time.sleep(30)  # batches.quiet_s
-                    before = completed(client, batch)
-                    time.sleep(asked.alone)
-                    lines_alone = completed(client, batch) - before
-                end_batch(client, batch)
-    rise = statistics.median(beside) / statistics.median(without) - 1
-    print("| time to first token, ms | median | p90 |\n|---|---:|---:|")
-    print(f"| no batch | {spread(without)} |\n| a batch of {LINES:,} lines runs | {spread(beside)} |")
-    print(f"\nThe median rises by {rise:+.1%}. {lines_beside} lines ran beside {len(beside)} requests;")
-    print(f"alone, {lines_alone / asked.alone:.1f} lines a second.")
+        with raygate(config, home) as running:
+            print(report(measure(running, Arrivals(asked.requests, asked.pause), asked.turns, asked.alone)))
 
 
 if __name__ == "__main__":

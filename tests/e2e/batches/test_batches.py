@@ -85,6 +85,7 @@ def test_a_batch_runs_from_file_to_files(batching: Raygate, client: openai.OpenA
     ("endpoint", "body"),
     [
         ("/v1/completions", {"model": "echo", "prompt": "a b", "max_tokens": 2}),
+        ("/v1/responses", {"model": "echo", "input": "a b", "max_output_tokens": 2}),
         (CHAT, {"model": "echo", "messages": [{"role": "user", "content": "a b"}], "max_tokens": 2, "n": 2}),
     ],
 )
