@@ -44,7 +44,8 @@ class Head:
         return cls(f"{prefix}-{uuid.uuid4().hex}", model, system_fingerprint)
 
     def whole(self, kind: str, choices: list[Json], **rest: Any) -> Json:
-        """Return an answer, or a chunk of one."""
+        """Return an answer, or a chunk of one; only a chat is of a service tier."""
+        tier = {"service_tier": "default"} if kind.startswith("chat.") else {}
         return {
             "id": self.id,
             "object": kind,
@@ -52,7 +53,7 @@ class Head:
             "model": self.model,
             "choices": choices,
             **rest,
-            "service_tier": "default",
+            **tier,
             "system_fingerprint": self.system_fingerprint,
         }
 

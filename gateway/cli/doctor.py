@@ -54,7 +54,7 @@ def doctor(
 
     from gateway.contract.catalogue import chosen
     from gateway.contract.check import Failed
-    from gateway.contract.survey import WrongModel
+    from gateway.contract.survey import NotServed
 
     checks = chosen(only)
     if not checks:
@@ -65,7 +65,7 @@ def doctor(
         )
     except aiohttp.ClientError as error:
         fail(f"nothing answers at {base_url}: {error}")
-    except (WrongModel, Failed) as error:
+    except (NotServed, Failed) as error:
         fail(error)
     if as_json:
         typer.echo(json.dumps({name: [_fields(result) for result in results] for name, results in found.items()}))

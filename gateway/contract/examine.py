@@ -39,7 +39,7 @@ async def examine(server: Server, checks: Sequence[Check], *, concurrency: int, 
         timeout_s: how long one may take.
 
     Raises:
-        WrongModel: the server does not know the key, or the model.
+        NotServed: the server does not know the key, or the model.
         aiohttp.ClientError: nobody answers.
     """
     lacks = await survey(server)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 
-from gateway.contract.check import Capability, brief
+from gateway.contract.check import Capability, Failed, brief
 from gateway.contract.completions import TOKENS
 from gateway.contract.reply import Reply
 from gateway.contract.server import CHAT, COMPLETIONS, EMBEDDINGS, RESPONSES, Server
@@ -14,15 +14,15 @@ NOT_SERVED = frozenset({400, 404, 405, 415, 422, 501})
 """Statuses by which a server says that it does not do something; after any other the checks find out why."""
 
 
-class WrongModel(Exception):
-    """Nothing is served under the model's name, or the key does not hold; the message is the server's."""
+class NotServed(Exception):
+    """The key does not hold, or nothing answers under the model's name; the message has the server's own words."""
 
 
 async def survey(server: Server) -> Mapping[Capability, str]:
     """Return what the server lacks, and how it said so.
 
     Raises:
-        WrongModel: it does not know the key, or the model.
+        NotServed: it does not know the key, or the model.
         aiohttp.ClientError: nobody answers.
     """
     await _expect_a_model(server)
@@ -69,14 +69,14 @@ async def _refusal(server: Server, method: str, path: str, body: dict[str, objec
 
 async def _expect_a_model(server: Server) -> None:
     reply = await server.ask("POST", CHAT, server.chat_body(max_tokens=1))
-    if reply.status in {401, 403} or (reply.status == 404 and "model_not_found" in reply.body.decode(errors="replace")):
-        raise WrongModel(_message(reply))
+    unknown = reply.status == 404 and b"model_not_found" in reply.body
+    if unknown or reply.status in {401, 403, 429} or reply.status >= 500:
+        raise NotServed(f"{server.model}: {reply.status} {_message(reply)}")
 
 
 def _message(reply: Reply) -> str:
     """Return what the server says, in whatever shape."""
     try:
-        error = reply.json()["error"]
-        return brief(error["message"])
-    except Exception:
+        return brief(reply.json()["error"]["message"])
+    except (Failed, KeyError, TypeError):
         return brief(reply.body.decode(errors="replace"))

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.contract.catalogue import CHECKS
-from gateway.contract.check import Check
+from gateway.contract.check import Capability, Check
 from tests.contract.conftest import Found
 
 UNBOUND = {
@@ -12,13 +12,11 @@ UNBOUND = {
 }
 """What does not apply to an engine whose context has no bound."""
 
-LATER = {"responses", "stored_responses", "files", "batches"}
-LACKS = {
-    "vllm": LATER,
-    "transformers": LATER,
-    "upstream": LATER,
-    "echo": LATER
-    | {"tools", "structured_outputs", "logprobs", "prompt_echo", "completion_logprobs", "prompt_logprobs"},
+LACKS: dict[str, set[Capability]] = {
+    "vllm": set(),
+    "transformers": set(),
+    "upstream": set(),
+    "echo": {"tools", "structured_outputs", "logprobs", "prompt_echo", "completion_logprobs", "prompt_logprobs"},
 }
 
 
