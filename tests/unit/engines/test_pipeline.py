@@ -4,15 +4,19 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from engines.base import CACHE_SALT_HEADER, EngineStartError
 from engines.echo.engine import EchoEngine
 from engines.pipeline import ApiError, ChatRequest, Citation, Delta, Models, Pipeline
 from engines.pipeline.engine import DEPTH_HEADER, MAX_DEPTH, PipelineEngine
+from engines.replica import EngineReplica
 from tests.echoes import Cluster
 
 
@@ -203,3 +207,14 @@ async def test_a_pipeline_that_cannot_start_says_why_in_one_line(
         await PipelineEngine(cluster.settings("broken", **args)).start()
     assert why in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+async def test_a_model_takes_the_projects_salt_if_its_engine_has_use_for_it(takes: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response((await receive())["body"])(scope, receive, send)
+
+    replica = SimpleNamespace(_engine=SimpleNamespace(takes_cache_salt=takes), _asgi=app)
+    parts = EngineReplica.func_or_class.call(replica, "POST", "/", {CACHE_SALT_HEADER: "pepper"}, b'{"n":1}')
+    _, body = [part async for part in parts]
+    assert json.loads(body) == ({"n": 1, "cache_salt": "pepper"} if takes else {"n": 1})

@@ -55,3 +55,9 @@ def test_422_becomes_400() -> None:
 def test_overload_and_loading_say_when_to_come_back() -> None:
     assert "retry-after" in errors.overloaded().headers
     assert "retry-after" in errors.model_loading().headers
+
+
+@pytest.mark.parametrize("code", ["model_loading", "server_is_overloaded"])
+def test_a_pipeline_may_say_why_a_model_behind_it_is_not_there(code: str) -> None:
+    body = orjson.dumps({"error": {"message": "no", "type": "service_unavailable_error", "param": None, "code": code}})
+    assert from_engine(503, body).code == code
