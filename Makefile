@@ -8,7 +8,7 @@ FIND_PYTHON = for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& command -v $$python && exit; done
 
-.PHONY: help serve test test-unit lint bench proto env dev-env clean
+.PHONY: help serve test test-unit test-clients lint bench proto env dev-env clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -25,6 +25,10 @@ test: dev-env ## Run every test, unit and end-to-end
 test-unit: dev-env ## Run the unit tests
 	@exec $(BIN)/python -m pytest tests/unit
 
+test-clients: dev-env ## Run the recipes of docs/clients.md, each with its client in an environment of its own
+	@$(MAKE) --no-print-directory -f tests/clients/environments.mk
+	@exec $(BIN)/python -m pytest tests/clients
+
 lint: dev-env ## Check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -37,7 +41,7 @@ proto: dev-env ## Generate the Python code of gateway/grpc/chat.proto
 	@exec $(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. gateway/grpc/chat.proto
 
 clean: ## Remove the environment and the caches, not the data in RAYGATE_HOME
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .clients build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 env: $(BIN)/python
 	@$(BIN)/python scripts/setup.py

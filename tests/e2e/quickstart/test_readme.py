@@ -1,17 +1,18 @@
 """Every command in the documentation, run as it stands, with the output that the documentation promises."""
 
-import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import KEY, REPOSITORY, Raygate
+from tests.e2e.pages import Block, blocks_of, run, stable
+from tests.e2e.running import REPOSITORY, Raygate
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 ELSEWHERE = {
     # They run for minutes or for ever; the fixture is what `make serve` ends in (test_deploy.py compares the two).
@@ -30,46 +31,16 @@ ELSEWHERE = {
 }
 """How a line begins that is not run here, and what covers it."""
 
-VOLATILE = [
-    (r"\bsk-[\w-]+", "SECRET"),
-    (r"\bkey_[0-9a-f]+", "KEY"),
-    (r"\bchatcmpl-[\w-]+", "ID"),
-    (r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)", "TIME"),
-    (r'"created":\d+', "CREATED"),
-    (r'"system_fingerprint":"[^"]*"', "FINGERPRINT"),
-    (r'"(cached_tokens|cache_write_tokens)":\d+', r"\1"),  # the same prompt may have been asked before
-    (r'engine_replica="\w+"', "REPLICA"),
-    (r" +$", ""),
-]
-"""What differs from run to run."""
+CLIENTS = {"curl", "openai for Python", "LangChain", "anthropic"}
+"""The sections of docs/clients.md that run here; tests/clients runs them all, with more models and packages."""
 
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block, and the block of output that follows it, if one does."""
-
-    page: str
-    line: int
-    language: str
-    source: str
-    output: str | None
-
-    def __str__(self) -> str:
-        return f"{self.page}:{self.line}"
-
-
-def blocks() -> list[Block]:
-    found = []
-    for page in PAGES:
-        text = page.read_text()
-        fence = r"^```(bash|python)\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?"
-        for match in re.finditer(fence, text, re.DOTALL | re.MULTILINE):
-            line = text.count("\n", 0, match.start()) + 1
-            found.append(Block(page.name, line, match[1], match[2], match[3]))
-    return found
+MORE = ("minilm", "langchain.agents")
+"""What blocks of these sections ask for that is not here."""
 
 
 def runnable(block: Block) -> bool:
+    if block.page == "clients.md":
+        return block.heading in CLIENTS and not any(word in block.source for word in MORE)
     return not block.source.startswith(tuple(ELSEWHERE)) and not defines_an_engine(block)
 
 
@@ -78,45 +49,21 @@ def defines_an_engine(block: Block) -> bool:
     return "(Engine):" in block.source
 
 
-def here(block: Block) -> str:
-    """Return a bash block without the lines that are covered elsewhere."""
-    lines = block.source.splitlines()
-    return "\n".join(line for line in lines if not line.startswith(tuple(ELSEWHERE)))
+def here(block: Block, quickstart: Raygate) -> Block:
+    """Return a block without the lines that are covered elsewhere."""
+    lines = block.source.replace("localhost:9000", quickstart.grpc_address).splitlines()
+    return replace(block, source="\n".join(line for line in lines if not line.startswith(tuple(ELSEWHERE))))
 
 
-def stable(text: str) -> list[str]:
-    for pattern, stand_in in VOLATILE:
-        text = re.sub(pattern, stand_in, text, flags=re.MULTILINE)
-    return [line for line in text.splitlines() if line]
+def run_here(block: Block, quickstart: Raygate) -> subprocess.CompletedProcess[str]:
+    python = Path(sys.executable)
+    interpreter = ["bash", "-ec"] if block.language == "bash" else [str(python), "-c"]
+    return run(here(block, quickstart), interpreter, python.parent, quickstart)
 
 
-def run(block: Block, quickstart: Raygate) -> subprocess.CompletedProcess[str]:
-    interpreter = ["bash", "-ec"] if block.language == "bash" else [sys.executable, "-c"]
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "RAYGATE_HOME": str(quickstart.home),
-        "RAYGATE_BASE_URL": quickstart.url,
-        "RAYGATE_API_KEY": KEY,
-    }
-    source = here(block).replace("http://localhost:8000", quickstart.url)
-    source = source.replace("localhost:9000", quickstart.grpc_address)
-    return subprocess.run(
-        [*interpreter, source],
-        env=environment,
-        cwd=REPOSITORY,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,  # as in a terminal
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize("block", [each for each in blocks() if runnable(each)], ids=str)
+@pytest.mark.parametrize("block", [each for each in BLOCKS if runnable(each)], ids=str)
 def test_a_block_does_what_it_says(quickstart: Raygate, block: Block) -> None:
-    ran = run(block, quickstart)
+    ran = run_here(block, quickstart)
     assert ran.returncode == 0, ran.stdout
     if block.output is not None:
         assert stable(ran.stdout) == stable(block.output)
@@ -124,7 +71,7 @@ def test_a_block_does_what_it_says(quickstart: Raygate, block: Block) -> None:
 
 @pytest.mark.parametrize("begins", ELSEWHERE)
 def test_each_exception_is_needed(begins: str) -> None:
-    assert any(line.startswith(begins) for block in blocks() for line in block.source.splitlines())
+    assert any(line.startswith(begins) for block in BLOCKS for line in block.source.splitlines())
 
 
 def test_the_start_looks_as_the_readme_shows_it(quickstart: Raygate) -> None:
@@ -143,8 +90,8 @@ EXAMPLES = re.findall(r"^\| `raygate [^|]*\| [^|]* \| `(raygate [^`]+)` \|$", PA
 
 @pytest.mark.parametrize("example", [each for each in EXAMPLES if not each.startswith("raygate serve")])
 def test_an_example_of_the_command_line_works(quickstart: Raygate, example: str) -> None:
-    block = Block("README.md", 0, "bash", example, None)
-    ran = run(block, quickstart)
+    block = Block("README.md", "", 0, "bash", example, None)
+    ran = run_here(block, quickstart)
     # The key named alice comes and goes with the examples; which is there depends on what ran before.
     assert ran.returncode == 0 or "alice" in ran.stdout, ran.stdout
     assert "Traceback" not in ran.stdout

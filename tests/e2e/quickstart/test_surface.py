@@ -45,7 +45,8 @@ def test_a_prompt_may_come_as_its_tokens(sdk: openai.OpenAI, http: httpx.Client,
 
 
 def test_anthropics_client_gets_a_message(claude: anthropic.Anthropic) -> None:
-    message = claude.messages.create(model="smollm2", max_tokens=20, messages=QUESTION, temperature=0)  # type: ignore[arg-type]
+    asked = {"model": "smollm2", "max_tokens": 20, "messages": QUESTION, "extra_body": {"temperature": 0}}
+    message = claude.messages.create(**asked)  # type: ignore[call-overload]
     assert message.content[0].type == "text"
     assert "Paris" in message.content[0].text
     assert message.stop_reason == "end_turn"
@@ -53,7 +54,8 @@ def test_anthropics_client_gets_a_message(claude: anthropic.Anthropic) -> None:
 
 
 def test_anthropics_client_reads_a_stream(claude: anthropic.Anthropic) -> None:
-    with claude.messages.stream(model="smollm2", max_tokens=4, messages=QUESTION, temperature=0) as stream:  # type: ignore[arg-type]
+    asked = {"model": "smollm2", "max_tokens": 4, "messages": QUESTION, "extra_body": {"temperature": 0}}
+    with claude.messages.stream(**asked) as stream:  # type: ignore[arg-type]
         assert "".join(stream.text_stream) == "The capital of France"
         assert stream.get_final_message().stop_reason == "max_tokens"
 
