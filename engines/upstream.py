@@ -1,7 +1,6 @@
 """Any OpenAI-compatible server elsewhere: for fallback to a hosted model, or to govern access to one."""
 
 import os
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -12,9 +11,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engines.base import Engine, EngineSettings, EngineStartError, Load, error_response
+from engines.counted import Counted
 from engines.replica import application
 
 
@@ -49,7 +49,8 @@ class UpstreamEngine(Engine):
             first = error.errors()[0]
             raise EngineStartError(f"engine_args.{first['loc'][0]}: {first['msg']}") from None
         self._session: aiohttp.ClientSession | None = None
-        self._running = 0
+        routes = [Route("/v1/{path:path}", self._relay, methods=["POST"])]
+        self._app = Counted(Starlette(routes=routes))
 
     async def start(self) -> ASGIApp:
         """Open the connection pool and return the app."""
@@ -62,11 +63,11 @@ class UpstreamEngine(Engine):
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._args.connect_timeout_s)
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector)
-        return Starlette(routes=[Route("/v1/{path:path}", self._relay, methods=["POST"])])
+        return self._app
 
     def load(self) -> Load:
         """Return the requests that the other server works on for us."""
-        return Load(running=self._running, waiting=0)
+        return Load(running=self._app.running, waiting=0)
 
     async def stop(self) -> None:
         """Close the connection pool."""
@@ -78,19 +79,27 @@ class UpstreamEngine(Engine):
         content_type, body = await _renamed(request, self._args.model or self.settings.model)
         url = f"{self._args.base_url.rstrip('/')}/{request.path_params['path']}"
         headers = {"x-request-id": request.headers.get("x-request-id", ""), "content-type": content_type}
-        self._running += 1
         try:
             response = await self._session.post(url, data=body, headers=headers)
         except aiohttp.ClientError:
-            self._running -= 1
             return error_response(503, "The upstream server cannot be reached.", type="service_unavailable_error")
+        return Relayed(response)
 
-        async def done() -> None:
-            self._running -= 1
-            response.close()
 
+class Relayed(StreamingResponse):
+    """The other server's response, as it comes; its connection is let go with the request, however that ends."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
         kind = response.headers.get("content-type")
-        return StreamingResponse(_chunks(response, done), response.status, media_type=kind)
+        super().__init__(response.content.iter_any(), response.status, media_type=kind)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send what comes."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._response.close()
 
 
 async def _renamed(request: Request, model: str) -> tuple[str, bytes]:
@@ -102,14 +111,6 @@ async def _renamed(request: Request, model: str) -> tuple[str, bytes]:
         head, _, tail = raw.rpartition(b'name="model"\r\n\r\n')
         return content_type, head + b'name="model"\r\n\r\n' + model.encode() + tail[tail.index(b"\r\n--") :]
     return "application/json", orjson.dumps({**orjson.loads(raw), "model": model})
-
-
-async def _chunks(response: aiohttp.ClientResponse, done: Any) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in response.content.iter_any():
-            yield chunk
-    finally:
-        await done()
 
 
 def build(args: dict[str, Any]) -> Application:

@@ -8,9 +8,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from engines.base import Engine, EngineSettings, EngineStartError, Load, error_response
+from engines.counted import Counted
 from engines.echo.args import EchoArgs
 from engines.echo.embedding import embeddings
 from engines.echo.reply import ChatReply, CompletionReply, Reply
@@ -32,7 +33,7 @@ class EchoEngine(Engine):
         except ValidationError as error:
             first = error.errors()[0]
             raise EngineStartError(f"engine_args.{first['loc'][0]}: {first['msg']}") from None
-        self._running = 0
+        self._counted: Counted | None = None
         self._journal: int | None = None
 
     async def start(self) -> ASGIApp:
@@ -48,20 +49,12 @@ class EchoEngine(Engine):
             ],
             exception_handlers={RequestError: _refused},
         )
-
-        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            requests = 1 if scope["type"] == "http" else 0
-            self._running += requests
-            try:
-                await app(scope, receive, send)
-            finally:
-                self._running -= requests
-
-        return with_responses(counted)
+        self._counted = Counted(app)
+        return with_responses(self._counted)
 
     def load(self) -> Load:
         """Return the count of answers in progress; an echo queues nothing."""
-        return Load(running=self._running, waiting=0)
+        return Load(running=self._counted.running if self._counted else 0, waiting=0)
 
     async def stop(self) -> None:
         """Close the journal."""
