@@ -2,9 +2,11 @@
 
 import pytest
 
+from gateway.cli.matrix import print_families
 from gateway.contract.catalogue import CHECKS
 from gateway.contract.check import Capability, Check
 from tests.contract.conftest import Found
+from tests.e2e.running import REPOSITORY
 
 UNBOUND = {
     "errors/a_prompt_over_the_context_is_told_in_the_code",
@@ -26,3 +28,12 @@ def test_the_contract_holds(engine: str, check: Check, found: Found) -> None:
     lacking = LACKS[engine].intersection(check.needs) or (engine == "echo" and check.name in UNBOUND)
     result = found[engine, check.name]
     assert result.outcome == ("not applicable" if lacking else "passed"), result.reason
+
+
+def test_the_readme_shows_what_was_found(found: Found, capsys: pytest.CaptureFixture[str]) -> None:
+    if len(found) < len(LACKS) * len(CHECKS):
+        pytest.skip("only some checks have run")
+    print_families({engine: [found[engine, check.name] for check in CHECKS] for engine in LACKS})
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    shown = (REPOSITORY / "README.md").read_text().partition("FAMILY ")[2].partition("```")[0]
+    assert [line.split() for line in f"FAMILY {shown}".splitlines()] == rows
