@@ -70,6 +70,7 @@ class Work:
     cancelled: asyncio.Event
     owner: Owner
     failure: Mistake | None = None
+    _following: Todo | None = None
     _again: deque[Todo] = field(default_factory=deque)
     _in_flight: int = 0
     _not_before: float = -math.inf
@@ -90,7 +91,8 @@ class Work:
                 self._in_flight += 1
                 self._lane(todo).reserve()
                 lines.create_task(self._run(todo, recorder), name=request_id(self.batch, todo.number))
-        return self._outcome or "completed"
+        is_complete = not (self._following or self._again or self.failure)
+        return "completed" if is_complete else self._outcome or "failed"
 
     @property
     def _outcome(self) -> Ended | None:
@@ -104,9 +106,9 @@ class Work:
     async def _todos(self) -> AsyncGenerator[Todo, None]:
         """Yield each line when it may run: those of the file, and those that are to run again."""
         async with contextlib.aclosing(self._fresh()) as fresh:
-            following = await anext(fresh, None)
-            while self._outcome is None and (following or self._again or self._in_flight):
-                todo = self._again[0] if self._again else following
+            self._following = await anext(fresh, None)
+            while self._outcome is None and (self._following or self._again or self._in_flight):
+                todo = self._again[0] if self._again else self._following
                 if todo is None or not await self._has_room(todo):
                     await asyncio.sleep(0 if todo else _LOOK_S)
                     continue
@@ -114,7 +116,7 @@ class Work:
                     yield self._again.popleft()
                 else:
                     yield todo
-                    following = await anext(fresh, None)
+                    self._following = await anext(fresh, None)
 
     async def _has_room(self, todo: Todo) -> bool:
         pause_s = self._not_before - time.monotonic()
