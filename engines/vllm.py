@@ -154,6 +154,9 @@ def _server_args(settings: EngineSettings, source: str) -> Namespace:
             raise EngineStartError(f"engine_args.{name}: vLLM has no such argument{hint}")
         setattr(args, name, value)
     args.model = source
+    if "tool_strict_level" not in settings.engine_args:
+        # Otherwise a call that is required may have arguments that are no object at all.
+        args.tool_strict_level = "parameter"
     if settings.task in POOLING:
         args.runner = "pooling"
     args.served_model_name = [settings.model]
