@@ -14,15 +14,15 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 
-from benchmarks import echo_path, real_model
+from benchmarks import echo_path, governing, many_keys, real_model
 from benchmarks.measure import Results, Tell, measure
 from benchmarks.report import busy_warning, machine_facts, markdown, show
-from benchmarks.servers import direct_to_engine, engine_alone, ordinary_path, through_raygate
+from benchmarks.servers import direct_to_engine, engine_alone, ordinary_path, through_raygate, ungoverned_path
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "RESULTS.md"
 SECONDS, QUICK_SECONDS = 130, 20
-"""How long each of the two halves is measured; starting its servers takes some 30 s more."""
+"""How long the echo engine and the real model are each measured; starting their servers takes some 30 s more."""
 
 
 def main() -> None:
@@ -35,15 +35,18 @@ def main() -> None:
     with console.status("starting") as status:
         tell = partial(_tell, status, time.monotonic())
         echo = _measure_echo(seconds, tell)
+        governed = _measure_governing(seconds / 3, tell)
         real = _measure_real_model(seconds, tell)
-    failures = echo.failures() + real.failures()
+        tell(f"making {many_keys.MANY:,} keys")
+        keys = [] if quick else many_keys.rows()
+    failures = echo.failures() + governed.failures() + real.failures()
     notes = [
         f"Medians of {echo.rounds} rounds with the echo engine and {real.rounds} with SmolLM2. The servers take turns, "
         "and what is compared is compared within each round.",
         f"{failures} requests failed. The load generator shares the cores with the servers.",
         *busy,
     ]
-    rows = [*echo_path.rows(echo), *real_model.rows(real)]
+    rows = [*echo_path.rows(echo), *governing.rows(governed), *keys, *real_model.rows(real)]
     show(rows, facts, notes, console if console.is_terminal else Console(width=150))
     if not quick:
         RESULTS.write_text(markdown(rows, facts, notes))
@@ -57,6 +60,17 @@ def _measure_echo(seconds: float, tell: Tell) -> Results:
         raygate, _ = servers.enter_context(through_raygate(HERE / "echo.yaml"))
         paths = {echo_path.ALONE: alone, echo_path.RAYGATE: raygate, echo_path.ORDINARY: ordinary}
         return uvloop.run(measure(paths, echo_path.WORKLOADS, seconds=seconds, tell=tell))
+
+
+def _measure_governing(seconds: float, tell: Tell) -> Results:
+    with ExitStack() as servers:
+        tell("starting Raygate with and without keys, limits and ledger")
+        governed, running = servers.enter_context(through_raygate(HERE / "echo.yaml"))
+        limits = [word for limit in governing.LIMITS for word in ("--limit", limit)]
+        running.raygate("limits", "set", "default", *limits).check_returncode()
+        ungoverned = servers.enter_context(ungoverned_path())
+        paths = {governing.GOVERNED: governed, governing.UNGOVERNED: ungoverned}
+        return uvloop.run(measure(paths, governing.WORKLOADS, seconds=seconds, tell=tell))
 
 
 def _measure_real_model(seconds: float, tell: Tell) -> Results:

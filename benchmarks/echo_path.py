@@ -25,14 +25,14 @@ WORKLOADS = (ONE_REQUEST, REQUESTS, ONE_STREAM, STREAMS)
 def rows(results: Results) -> list[Row]:
     """Return the rows of the table."""
     added_ms = results.added(ONE_REQUEST.name, RAYGATE, ALONE, partial(_latency_ms, percent=50))
-    requests = results.against(REQUESTS.name, RAYGATE, ORDINARY, _requests_per_s)
+    requests = results.against(REQUESTS.name, RAYGATE, ORDINARY, requests_per_s)
     chunks = results.against(STREAMS.name, RAYGATE, ORDINARY, _events_per_s)
     of_alone = results.against(STREAMS.name, RAYGATE, ALONE, _events_per_s)
     return [
         Row("Echo engine, whole answers of 16 tokens"),
-        _rate(results, "requests/s", ONE_REQUEST, _requests_per_s),
+        _rate(results, "requests/s", ONE_REQUEST, requests_per_s),
         _times(results, "p50 / p99 ms", ONE_REQUEST, _latency_ms, f"p50 {added_ms:+.2f} ms", "at most +2 ms"),
-        _rate(results, "requests/s", REQUESTS, _requests_per_s, f"{requests:.1f} x ordinary", "at least 6 x"),
+        _rate(results, "requests/s", REQUESTS, requests_per_s, f"{requests:.1f} x ordinary", "at least 6 x"),
         _times(results, "p50 / p99 ms", REQUESTS, _latency_ms),
         _cpu(results, "CPU s per 1,000 requests", REQUESTS, 1_000, lambda sample: sample.figures.requests),
         Row("Echo engine, streams of 64 chunks"),
@@ -66,7 +66,8 @@ def _cpu(results: Results, title: str, of: Workload, per: float, work: Figure) -
     return Row(title, [f"{cost:.2f}" for cost in costs], f"the gateway alone {gateway:.2f}")
 
 
-def _requests_per_s(sample: Sample) -> float:
+def requests_per_s(sample: Sample) -> float:
+    """Return the rate of whole answers."""
     return sample.figures.requests_per_s
 
 

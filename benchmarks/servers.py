@@ -100,6 +100,19 @@ def through_raygate(config: Path) -> Iterator[tuple[Server, Raygate]]:
             yield Server(running.url + CHAT, headers, root, parts), running
 
 
+@contextlib.contextmanager
+def ungoverned_path() -> Iterator[Server]:
+    """Run Raygate without keys, limits and ledger."""
+    port = free_port()
+    with _private_folder() as folder:
+        command = [sys.executable, "-m", "benchmarks.ungoverned", str(port), str(folder / "home")]
+        with _running(command, dict(os.environ), folder / "serve.log") as process:
+            parts = {"haproxy": "bin/haproxy", "gateway": "gateway:gateway", "engine": ":engine"}
+            server = Server(f"http://127.0.0.1:{port}{CHAT}", {}, process, parts)
+            _await_answer(server)
+            yield server
+
+
 def direct_to_engine(server: Server, running: Raygate) -> Server:
     """Return the way to the engine replica's own port, past HAProxy and the gateway."""
     headers = {TOKEN_HEADER.decode(): internal_token(running.home)}
@@ -142,6 +155,6 @@ def _await_answer(server: Server) -> None:
             if httpx.post(server.url, json=chat, headers=server.headers, timeout=5).status_code == 200:
                 return
         if not server.root.is_running() or server.root.status() == psutil.STATUS_ZOMBIE:
-            raise RuntimeError(f"a server ended while it started: {' '.join(server.root.cmdline())}")
+            raise RuntimeError(f"the server of {server.url} ended while it started")
         time.sleep(0.2)
     raise RuntimeError(f"no answer within {START_S} s")

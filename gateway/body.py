@@ -1,6 +1,7 @@
 """From bytes to a JSON object, within bounds that are checked before anything is built from them."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
@@ -30,7 +31,7 @@ async def read_json(scope: Scope, receive: Receive, bounds: Bounds) -> dict[str,
         raise errors.too_large(bounds.max_body_bytes)
     try:
         async with asyncio.timeout(bounds.body_timeout_s):
-            raw = await _read(receive, bounds.max_body_bytes)
+            raw = b"".join([chunk async for chunk in chunks_of(receive, bounds.max_body_bytes)])
     except TimeoutError:
         raise errors.body_too_slow(bounds.body_timeout_s) from None
     return parse_object(raw, bounds.max_json_depth)
@@ -54,8 +55,14 @@ def parse_object(raw: bytes, max_depth: int) -> dict[str, Any]:
     return parsed
 
 
-async def _read(receive: Receive, limit: int) -> bytes:
-    chunks, size = [], 0
+async def chunks_of(receive: Receive, limit: int) -> AsyncGenerator[bytes, None]:
+    """Yield a request's body as it arrives.
+
+    Raises:
+        ApiError: 413, as soon as more than ``limit`` bytes have come.
+        ClientGone: the client left in the middle.
+    """
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -64,9 +71,9 @@ async def _read(receive: Receive, limit: int) -> bytes:
         size += len(chunk)
         if size > limit:
             raise errors.too_large(limit)
-        chunks.append(chunk)
+        yield chunk
         if not message.get("more_body", False):
-            return b"".join(chunks)
+            return
 
 
 def _depth_exceeds(parsed: Any, limit: int) -> bool:

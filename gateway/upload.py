@@ -10,7 +10,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.types import Receive, Scope
 
 from gateway import errors
-from gateway.body import ClientGone
+from gateway.body import chunks_of
+from gateway.filenames import plain_name
 from gateway.settings import Bounds
 
 _MAX_FIELDS = 32
@@ -63,7 +64,7 @@ async def read_upload(scope: Scope, receive: Receive, bounds: Bounds) -> Upload:
 async def _parsed(headers: Headers, receive: Receive, bounds: Bounds) -> Upload:
     parser = MultiPartParser(
         headers,
-        _chunks(receive, bounds.max_upload_bytes),
+        chunks_of(receive, bounds.max_upload_bytes),
         max_files=1,
         max_fields=_MAX_FIELDS,
         max_part_size=_MAX_FIELD_BYTES,
@@ -82,24 +83,9 @@ async def _parsed(headers: Headers, receive: Receive, bounds: Bounds) -> Upload:
                 fields[name] = [*_list(fields.get(name)), value]
             else:
                 fields[name] = value
-        return Upload(fields, await file.read(), _plain(file.filename))
+        return Upload(fields, await file.read(), _quotable(plain_name(file.filename or "")))
     finally:
         await form.close()
-
-
-async def _chunks(receive: Receive, limit: int) -> Any:
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise errors.too_large(limit)
-        yield chunk
-        if not message.get("more_body", False):
-            return
 
 
 def _list(value: Any) -> list[Any]:
@@ -110,7 +96,6 @@ def _part(boundary: str, disposition: str, body: bytes) -> bytes:
     return f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n\r\n".encode() + body + b"\r\n"
 
 
-def _plain(filename: str | None) -> str:
-    """Return a name without folders, quotes or line breaks: it goes into a header of ours."""
-    kept = "".join(char for char in filename or "" if char.isascii() and (char.isalnum() or char in "._-"))
-    return kept[-128:].lstrip(".") or "file"
+def _quotable(filename: str) -> str:
+    """Return a name that can stand between quotes in a header of ours."""
+    return "".join(char for char in filename if char.isascii() and (char.isalnum() or char in "._-")) or "file"
