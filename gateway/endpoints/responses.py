@@ -49,9 +49,7 @@ def check_response(payload: dict[str, Any], bounds: Bounds) -> ResponseBody:
         if payload.get(name) is not None:
             raise errors.unsupported_parameter(name, "Continue a conversation with 'previous_response_id'.")
     if body.background and body.store is False:
-        raise errors.invalid_value(
-            "background", "A response in the background is stored: 'store' cannot be false."
-        )
+        raise errors.invalid_value("background", "A response in the background is stored: 'store' cannot be false.")
     if body.background and body.stream:
         raise errors.unsupported_parameter("stream", "A response in the background is retrieved once it has ended.")
     if body.tools and len(body.tools) > bounds.max_tools:
