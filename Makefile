@@ -20,10 +20,11 @@ serve: env ## Install what is missing, then serve CONFIG on PORT until Ctrl-C
 	@exec $(BIN)/raygate serve "$(CONFIG)" --port "$(PORT)"
 
 test: dev-env ## Run every test, unit and end-to-end
-	@exec $(BIN)/python -m pytest tests/unit tests/e2e tests/contract
+	@$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+	@exec $(BIN)/python -m pytest tests/e2e tests/contract
 
 test-unit: dev-env ## Run the unit tests
-	@exec $(BIN)/python -m pytest tests/unit
+	@exec $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
 
 test-clients: dev-env ## Run the recipes of docs/clients.md, each with its client in an environment of its own
 	@$(MAKE) --no-print-directory -f tests/clients/environments.mk

@@ -17,8 +17,8 @@ UNBOUND = {
 LACKS: dict[str, set[Capability]] = {
     "vllm": set(),
     "transformers": set(),
-    "upstream": set(),
     "echo": {"tools", "structured_outputs", "logprobs", "prompt_echo", "completion_logprobs", "prompt_logprobs"},
+    "upstream": set(),
 }
 
 

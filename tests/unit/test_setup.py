@@ -56,7 +56,13 @@ def wait_for(path: Path) -> str:
 def made(clone: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run make in a process group of its own, as a terminal would."""
     process = subprocess.Popen(
-        [MAKE, *words], cwd=clone, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL
+        [MAKE, *words],
+        cwd=clone,
+        env=ENVIRONMENT,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        # Whoever runs the tests in the background ignores SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process

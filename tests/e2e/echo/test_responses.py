@@ -195,9 +195,9 @@ def test_any_gateway_cancels_a_response_in_the_background(echo: Raygate, sdk: op
         with openai.OpenAI(base_url=f"{echo.url}/v1", api_key=KEY) as another:
             assert another.responses.cancel(run.id).status == "cancelled"
 
-    # The engine is let go, and the ledger has what was generated.
+    # The engine is let go, long before all is generated.
     for place, run in enumerate(runs):
-        assert 0 < ledger(echo, f"cancelled-{place}")[2] < 1000
+        assert ledger(echo, f"cancelled-{place}")[2] < 1000
         assert sdk.responses.cancel(run.id).status == "cancelled"
 
 

@@ -90,7 +90,7 @@ def test_every_request_has_a_row_whatever_its_end(ledgered: Raygate) -> None:
 def test_c2_10_a_client_that_left_is_noted_as_499(ledgered: Raygate) -> None:
     async def leave() -> Crowd:
         async with Crowd(ledgered) as crowd:
-            await crowd.ask(500, patience_s=1)
+            await crowd.ask(500, stream=True, patience_s=1)
         return crowd
 
     (gone,) = asyncio.run(leave()).left
