@@ -62,7 +62,7 @@ def made(clone: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         start_new_session=True,
         stderr=subprocess.DEVNULL,
         # Whoever runs the tests in the background ignores SIGINT, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     try:
         yield process
