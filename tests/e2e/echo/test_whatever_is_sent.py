@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
@@ -12,6 +13,11 @@ from tests.e2e.running import KEY, Raygate
 
 FEW = 16
 """Tokens that an echo is let say: it has no context to bound it."""
+
+
+@pytest.fixture(scope="module")
+def openapi(echo: Raygate) -> Any:
+    return schemathesis.openapi.from_url(f"{echo.url}/openapi.json")
 
 
 def each_operation(openapi: Any, mode: GenerationMode, examples: int, check: Callable[[Case], None]) -> Iterator[str]:
@@ -51,9 +57,9 @@ def unauthenticated(case: Case) -> None:
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
-def test_whatever_is_sent_is_no_server_error(openapi: Any, running: Raygate, mode: GenerationMode) -> None:
-    assert list(each_operation(openapi, mode, 5, refused_in_form)) == []
-    with running.client() as http:
+def test_whatever_is_sent_is_no_server_error(openapi: Any, echo: Raygate, mode: GenerationMode) -> None:
+    assert list(each_operation(openapi, mode, 8, refused_in_form)) == []
+    with echo.client() as http:
         assert http.get("/readyz").json()["status"] == "ready"
         assert (
             http.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "a"}]}).status_code == 200
@@ -61,7 +67,7 @@ def test_whatever_is_sent_is_no_server_error(openapi: Any, running: Raygate, mod
 
 
 def test_only_health_is_told_without_a_key(openapi: Any) -> None:
-    assert list(each_operation(openapi, GenerationMode.POSITIVE, 2, unauthenticated)) == []
+    assert list(each_operation(openapi, GenerationMode.POSITIVE, 1, unauthenticated)) == []
 
 
 def bounded(case: Case) -> Case:
