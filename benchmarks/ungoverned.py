@@ -30,7 +30,7 @@ ANYBODY = Key("key_anybody", "anybody", "proj_anybody", "sk-", b"", ("inference"
 class NoLedger:
     """Forgets everything."""
 
-    def begin(self, row: Any) -> None:
+    def begin(self, row: Any, price: Price | None = None) -> None:
         """Note nothing."""
 
     def progress(self, row_id: str, completion_tokens: int) -> None:
@@ -40,9 +40,11 @@ class NoLedger:
         """Note nothing."""
 
 
+@dataclass(frozen=True)
 class NoReservation:
     """Admits everybody, and charges nobody."""
 
+    estimate: Usage
     headers: tuple[()] = ()
 
     async def __aenter__(self) -> "NoReservation":
@@ -52,6 +54,9 @@ class NoReservation:
         pass
 
     def settle(self, usage: Usage, price: Price | None = None) -> None:
+        """Charge nothing."""
+
+    def amend(self, usage: Usage, price: Price | None = None) -> None:
         """Charge nothing."""
 
     def cancel(self) -> None:
@@ -82,7 +87,7 @@ class OpenDoor:
 
     def reserve(self, key: Key, *, model: str, estimate: Usage, price: Price) -> NoReservation:
         """Reserve nothing."""
-        return NoReservation()
+        return NoReservation(estimate)
 
 
 @serve.deployment(name="gateway")
