@@ -1,1 +1,1 @@
-"""What outlives a request: files, batches, responses. Owned by projects, kept in the database."""
+"""What outlives a request: files, batches, responses, which projects own; and the passages that pipelines look up."""

@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.passages import Passage
+from objects.passages import Passage
 
 
 @dataclass(frozen=True)

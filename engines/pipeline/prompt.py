@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engines.passages import Passage
 from engines.pipeline.chat import Citation, Delta, Message
+from objects.passages import Passage
 
 _INSTRUCTION = (
     "Answer the question from the passages below. If they do not hold the answer, say that you do not know.\n\n"

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import SQLAlchemyError
 
-from engines.base import EngineSettings, EngineStartError
-from engines.passages import Passages, Version, index_url, open_passages
+from engines.base import EngineSettings, EngineStartError, application_name
 from engines.pipeline.base import Pipeline
 from engines.pipeline.chat import ChatRequest, Delta
 from engines.pipeline.errors import ApiError
 from engines.pipeline.models import Models
 from engines.pipeline.nearest import Found, Neighbours
 from engines.pipeline.prompt import augmented, sources, within
+from objects.passages import Passages, Version, index_url, open_passages
 
 REFRESH_S = 1.0
 """How soon a change of the index is noticed, by the next question."""
@@ -86,7 +86,7 @@ class Retrieval(Pipeline):
     async def start(self) -> None:
         """Open the index and read it; an empty one will do, since documents may come later."""
         try:
-            url = index_url(self._args.index, self.settings.model, self.settings.home)
+            url = index_url(self._args.index, application_name(self.settings.model), self.settings.home)
             table = await self._stack.enter_async_context(open_passages(url))
             self._index = Index(table, self._args.models.embed)
             await self._index.refresh()

@@ -46,9 +46,9 @@ def index(
     from openai import APIError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from engines.passages import BadIndex
     from gateway.config_file import ConfigError
     from gateway.indexing.indexer import IndexFull
+    from objects.passages import BadIndex
 
     if not api_key:
         fail("Set RAYGATE_API_KEY, or pass --api-key; 'raygate keys create NAME' makes a key.", MISTAKE)
@@ -103,13 +103,14 @@ async def _index(
     from rich.console import Console
     from rich.progress import Progress
 
-    from engines.passages import index_url, open_passages
+    from engines.base import application_name
     from gateway.indexing.indexer import Recipe, carry_out, plan
+    from objects.passages import index_url, open_passages
 
     embedder = args.models.embed
     async with (
         AsyncOpenAI(base_url=url, api_key=api_key, max_retries=_PATIENCE) as client,
-        open_passages(index_url(args.index, model.name, home)) as table,
+        open_passages(index_url(args.index, application_name(model.name), home)) as table,
     ):
 
         async def embed(texts: Sequence[str]) -> list[list[float]]:

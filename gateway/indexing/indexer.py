@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.passages import MAX_PASSAGES, Passage, Passages
 from gateway.indexing.folder import Document
 from gateway.indexing.splitting import split
+from objects.passages import MAX_PASSAGES, Passage, Passages
 
 BATCH = 32
 """Passages that are embedded with one request."""

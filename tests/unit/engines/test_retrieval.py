@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.base import EngineSettings
+from engines.base import EngineSettings, application_name
 from engines.echo.engine import EchoEngine
-from engines.passages import Passage, Passages, index_url, open_passages
 from engines.pipeline.nearest import Neighbours
 from engines.pipeline.prompt import augmented, sources, within
 from engines.pipeline.retrieval import Index, Retrieval
+from objects.passages import Passage, Passages, index_url, open_passages
 from tests.echoes import Cluster
 from tests.postgres import running_server
 
@@ -111,7 +111,7 @@ DOCUMENTS = {"keys.md": "revoke the key", "bread.md": "knead the dough"}
 
 @pytest.fixture
 async def table(cluster: Cluster) -> AsyncGenerator[Passages, None]:
-    async with open_passages(index_url(None, "docs", cluster.home)) as table:
+    async with open_passages(index_url(None, application_name("docs"), cluster.home)) as table:
         yield table
 
 

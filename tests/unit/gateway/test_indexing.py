@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.passages import MAX_PASSAGES, Passage, Passages, index_url, open_passages
+from engines.base import application_name
 from gateway.indexing.folder import MAX_DOCUMENT_BYTES, Document, Skipped, documents
 from gateway.indexing.html import text_of_html
 from gateway.indexing.indexer import BATCH, IndexFull, Recipe, carry_out, plan
 from gateway.indexing.splitting import split
+from objects.passages import MAX_PASSAGES, Passage, Passages, index_url, open_passages
 
 RECIPE = Recipe("minilm", dimensions=2, passage_characters=40, overlap_characters=10)
 
@@ -136,7 +137,7 @@ async def texts(table: Passages, model: str = "minilm") -> list[tuple[str, int, 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return index_url(None, "docs", tmp_path)
+    return index_url(None, application_name("docs"), tmp_path)
 
 
 async def test_only_what_has_changed_is_embedded_again(url: str) -> None:

@@ -32,8 +32,6 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateTable
 
-from engines.base import application_name
-
 MAX_PASSAGES = 100_000
 """Passages of one index: with 384 dimensions, their embeddings take 150 MB of each replica's memory."""
 
@@ -85,12 +83,12 @@ Version = tuple[int, float]
 """Changes whenever documents come, go or change."""
 
 
-def index_url(index: str | None, model: str, home: Path) -> URL:
+def index_url(index: str | None, application: str, home: Path) -> URL:
     """Return where a pipeline's passages are kept.
 
     Args:
-        index: a file, relative to ``home``, or a PostgreSQL URL; ``None`` means a file named after the model.
-        model: the pipeline's name.
+        index: a file, relative to ``home``, or a PostgreSQL URL; ``None`` means a file named after the application.
+        application: the pipeline's Serve application, whose name is fit for files.
         home: Raygate's folder.
 
     Raises:
@@ -104,7 +102,7 @@ def index_url(index: str | None, model: str, home: Path) -> URL:
         if url.get_backend_name() not in ("postgresql", "postgres"):
             raise BadIndex("index: it is a file, or postgresql://user@host/name")
         return url.set(drivername="postgresql+asyncpg")
-    file = Path(index or f"indexes/{application_name(model)}.db").expanduser()
+    file = Path(index or f"indexes/{application}.db").expanduser()
     path = home.expanduser().resolve() / file
     return URL.create("sqlite+aiosqlite", database=str(path))
 
