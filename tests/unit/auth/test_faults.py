@@ -18,7 +18,7 @@ from auth.reaper import Reaper
 from auth.store import Store
 from auth.usage import Usage
 from auth.usage_report import usage
-from tests.unit.auth.conftest import PostgresServer
+from tests.postgres import PostgresServer
 from tests.unit.auth.simulation import admitted
 from tests.unit.auth.test_snapshot import eventually, knows
 

@@ -1,37 +1,15 @@
-"""Every test that takes ``store`` runs on SQLite, and on a real PostgreSQL server where its binaries are installed."""
+"""Files, in a folder and in memory."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from auth.store import Store, sqlite_url
+from auth.store import Store
 from objects.file_store import Files
 from objects.storage import Storage
-from tests.postgres import PostgresServer, running_server
 
 QUOTA = 100_000
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    return request.getfixturevalue("postgres").empty_database()
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
-    store = Store(database_url)
-    await store.migrate()
-    yield store
-    await store.close()
 
 
 @pytest.fixture(params=["folder", "memory"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from auth.access import Access
 from auth.keys import Key, create_key
 from auth.limiter import OwnLeases
-from auth.store import Store, sqlite_url
+from auth.store import Store
 from auth.usage import Price
 from engines.base import EngineSettings, Load
 from engines.echo.engine import EchoEngine
@@ -30,7 +30,6 @@ from gateway.traffic import Traffic
 from objects.batches import Batch, create_batch, read_batch
 from objects.file_store import Files
 from objects.storage import Storage
-from tests.postgres import PostgresServer, running_server
 
 PRICE = Price(prompt=1_000_000, completion=2_000_000)
 CHAT = "/v1/chat/completions"
@@ -152,19 +151,6 @@ def line(custom_id: str, *, model: str = "echo", max_tokens: int = 2, **more: An
     """Return a line of a batch's input."""
     body = {"model": model, "messages": [{"role": "user", "content": custom_id}], "max_tokens": max_tokens}
     return {"custom_id": custom_id, "method": "POST", "url": CHAT, "body": body, **more}
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return sqlite_url(tmp_path)
-    return request.getfixturevalue("postgres").empty_database()
 
 
 Opened = Callable[..., Any]
