@@ -5,6 +5,7 @@ behind.
 """
 
 import os
+import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -96,8 +97,21 @@ def _postgres_engine(url: URL) -> AsyncEngine:
     return create_async_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=timeouts)
 
 
+class _Connection(sqlite3.Connection):
+    """One that gives its locks up when it is closed.
+
+    SQLite keeps a closed connection's transaction until the last of its statements is gone. A task that was cancelled
+    in the middle of a write holds such a statement in its traceback, and nobody could write until that is collected.
+    """
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+        super().close()
+
+
 def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, hide_parameters=True)
+    engine = create_async_engine(url, hide_parameters=True, connect_args={"factory": _Connection})
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _: ConnectionPoolEntry) -> None:

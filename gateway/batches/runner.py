@@ -75,8 +75,10 @@ async def _hold(services: Services, office: Office) -> None:
             await desk.keep()
     finally:
         await desk.clear()
-        with contextlib.suppress(SQLAlchemyError, OSError, Deposed):
+        try:
             await asyncio.shield(leave_office(office))
+        except (SQLAlchemyError, OSError) as error:  # it is free once this replica is known to be dead
+            log.warning("batches could not be given up", error=type(error).__name__)
 
 
 class _Desk:

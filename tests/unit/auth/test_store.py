@@ -61,6 +61,20 @@ async def test_concurrent_writers_wait_for_each_other(store: Store) -> None:
         assert (await connection.execute(select(ProjectRow.version))).scalar_one() == 11
 
 
+async def test_a_write_that_is_broken_off_holds_nobody_up(store: Store) -> None:
+    rename = update(ProjectRow).values(name="new")
+    async with store.engine.connect() as connection:
+        await connection.execution_options(raygate_write=True)
+        await connection.execute(rename)
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        unfinished = await driver.execute("SELECT 1 UNION SELECT 2") if store.is_sqlite else None
+        await connection.invalidate()  # as SQLAlchemy does when its task is cancelled
+    async with asyncio.timeout(5), store.writing() as other:
+        await other.execute(rename)
+    del unfinished  # a cancelled task's traceback can keep it for long
+
+
 def test_the_database_file_is_the_owners_alone(tmp_path: Path) -> None:
     sqlite_url(tmp_path)
     assert stat.S_IMODE((tmp_path / "raygate.db").stat().st_mode) == 0o600
