@@ -70,7 +70,7 @@ class Step:
 
 def plan(accelerator: str, *, dev: bool) -> list[Step]:
     """Return the runs of pip that build the environment."""
-    extras = ["transformers", "postgres", *(["dev"] if dev else [])]
+    extras = ["transformers", "postgres", *(["dev", "s3"] if dev else [])]
     tools = list(DEV_TOOLS) if dev else []
     if accelerator == "cuda":
         extras.append("vllm")

@@ -25,7 +25,14 @@ class Server:
     """Asks one server about one model; whatever it generates goes into the journal."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, base_url: str, key: str, model: str, embedding_model: str | None = None
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        key: str,
+        model: str,
+        embedding_model: str | None = None,
+        *,
+        journal: Journal | None = None,
     ) -> None:
         """Prepare to ask.
 
@@ -35,13 +42,14 @@ class Server:
             key: an API key.
             model: the model that chats, completes and responds.
             embedding_model: the one that embeds; ``model`` if there is none.
+            journal: is told of every answer; a new one by default.
         """
         self._session = session
         self.base_url = base_url.rstrip("/")
         self._key = key
         self.model = model
         self.embedding_model = embedding_model or model
-        self.journal = Journal()
+        self.journal = journal or Journal()
 
     async def first_model(self) -> str:
         """Return the name that the server lists first; raises :class:`Failed` when it lists none."""

@@ -1,22 +1,55 @@
 """One gateway with every engine behind it, and what the doctor finds out about each of them."""
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.contract.check import Check
 from gateway.contract.examine import Result, examine
+from gateway.contract.journal import Journal
 from gateway.contract.server import Server, session
 from tests.e2e.conftest import configs, model_cache  # noqa: F401 - fixtures
 from tests.e2e.running import KEY, Raygate, free_port, raygate
+from tests.published import mistakes
 
 CONCURRENCY = 4
 TIMEOUT_S = 120
 """Four engines answer at once, on two cores."""
 
+SCHEMAS = {
+    "chat.completion": "CreateChatCompletionResponse",
+    "chat.completion.chunk": "CreateChatCompletionStreamResponse",
+    "text_completion": "CreateCompletionResponse",
+    "text_completion.chunk": "CreateCompletionResponse",
+    "embeddings.float": "CreateEmbeddingResponse",
+    "model": "Model",
+    "response": "Response",
+    "response.event": "ResponseStreamEvent",
+}
+"""What OpenAI's document calls the answers of each kind; of embeddings in base64 it tells nothing."""
+
 Found = Mapping[tuple[str, str], Result]
+
+
+class PublishedJournal(Journal):
+    """Holds every answer against the document itself as well, not only against the SDK's types.
+
+    Attributes:
+        unfit: what did not fit, and how often, by kind.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unfit: dict[str, Counter[str]] = defaultdict(Counter)
+
+    def note(self, kind: str, answer: dict[str, Any]) -> None:
+        super().note(kind, answer)
+        if kind in SCHEMAS:
+            self.unfit[kind].update(mistakes("openai", SCHEMAS[kind], answer))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,7 +69,13 @@ def running(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Iter
 
 
 @pytest.fixture(scope="package")
-def found(running: Raygate, request: pytest.FixtureRequest) -> Found:
+def journals() -> Mapping[str, PublishedJournal]:
+    """What each engine has answered, once ``found`` is there."""
+    return defaultdict(PublishedJournal)
+
+
+@pytest.fixture(scope="package")
+def found(running: Raygate, journals: Mapping[str, PublishedJournal], request: pytest.FixtureRequest) -> Found:
     """What came of every check that this session asks for, by engine and name; all engines are asked at once."""
     asked: dict[str, list[Check]] = {}
     for item in request.session.items:
@@ -48,7 +87,8 @@ def found(running: Raygate, request: pytest.FixtureRequest) -> Found:
         async with session() as connections:
 
             async def one(engine: str, checks: list[Check]) -> list[Result]:
-                server = Server(connections, running.openai_url, KEY, engine, "echo-embed")
+                journal = journals[engine]
+                server = Server(connections, running.openai_url, KEY, engine, f"{engine}-embed", journal=journal)
                 return await examine(server, checks, concurrency=CONCURRENCY, timeout_s=TIMEOUT_S)
 
             results = await asyncio.gather(*(one(engine, checks) for engine, checks in asked.items()))

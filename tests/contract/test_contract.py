@@ -1,11 +1,13 @@
 """The wire contract, stated once and held by every engine: ``pytest -k C4.3`` runs what proves that line."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from gateway.cli.matrix import print_families
 from gateway.contract.catalogue import CHECKS
 from gateway.contract.check import Capability, Check
-from tests.contract.conftest import Found
+from tests.contract.conftest import SCHEMAS, Found, PublishedJournal
 from tests.e2e.running import REPOSITORY
 
 UNBOUND = {
@@ -28,6 +30,17 @@ def test_the_contract_holds(engine: str, check: Check, found: Found) -> None:
     lacking = LACKS[engine].intersection(check.needs) or (engine == "echo" and check.name in UNBOUND)
     result = found[engine, check.name]
     assert result.outcome == ("not applicable" if lacking else "passed"), result.reason
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+@pytest.mark.parametrize("engine", LACKS)
+def test_every_answer_fits_the_document_that_openai_publishes(
+    engine: str, kind: str, found: Found, journals: Mapping[str, PublishedJournal]
+) -> None:
+    if len(found) < len(LACKS) * len(CHECKS):
+        pytest.skip("only some checks have run")
+    assert journals[engine].answers(kind)
+    assert not journals[engine].unfit[kind]
 
 
 def test_the_readme_shows_what_was_found(found: Found, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import httpx
 import psutil
+
+from tests.e2e.waiting import within
 
 REPOSITORY = Path(__file__).parents[2]
 RAYGATE = Path(sys.executable).with_name("raygate")
@@ -76,6 +79,16 @@ class Raygate:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"raygate did not say {words!r}:\n{self.output.read_text()}")
             time.sleep(0.1)
+
+    def ledger_row(self, request_id: str) -> sqlite3.Row:
+        """Return the ledger's row of a request that is over, once it is written."""
+        with contextlib.closing(sqlite3.connect(self.home / "raygate.db")) as database:
+            database.row_factory = sqlite3.Row
+            rows: list[sqlite3.Row] = []
+            query = "SELECT * FROM requests WHERE request_id = ?"
+            assert within(5, lambda: bool(rows.extend(database.execute(query, [request_id])) or rows))
+        (row,) = rows
+        return row
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> "Ended":
         """Ask it to end, and return how it did."""

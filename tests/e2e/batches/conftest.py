@@ -17,6 +17,9 @@ models:
     engine: echo
     engine_args: {{tokens_per_s: 100}}
     price: {{prompt: 1, completion: 2}}
+  - name: vectors
+    engine: echo
+    task: embed
 gateway:
   replicas: 2
   bounds: {{body_timeout_s: 3, max_body_bytes: 20000}}

@@ -1,7 +1,5 @@
 """``/v1/responses`` on the whole path: remembered, continued, owned by a project, run in the background (C8)."""
 
-import contextlib
-import sqlite3
 from typing import Any
 
 import httpx
@@ -44,16 +42,6 @@ def settled(sdk: openai.OpenAI, response_id: str) -> Response:
     """Return a response once it has ended."""
     assert within(10, lambda: sdk.responses.retrieve(response_id).status in ENDED)
     return sdk.responses.retrieve(response_id)
-
-
-def ledger(echo: Raygate, request_id: str) -> tuple[int, int, int]:
-    """Return status, prompt tokens and completion tokens of a request that is over, once the ledger has them."""
-    columns = "SELECT status, prompt_tokens, completion_tokens FROM requests WHERE request_id = ?"
-    with contextlib.closing(sqlite3.connect(echo.home / "raygate.db")) as database:
-        rows: list[tuple[int, int, int]] = []
-        assert within(5, lambda: bool(rows.extend(database.execute(columns, [request_id])) or rows))
-    (row,) = rows
-    return row
 
 
 def test_c8_a_response_is_kept_by_default_as_it_was_answered(sdk: openai.OpenAI) -> None:
@@ -165,7 +153,8 @@ def test_a_response_in_the_background_is_queued_at_once_and_ends(echo: Raygate, 
 
     ended = settled(sdk, queued.id)
     assert (ended.status, ended.output_text, ended.background) == ("incomplete", "one two one two one", True)
-    assert ledger(echo, "bg-1") == (200, 2, 5)
+    row = echo.ledger_row("bg-1")
+    assert (row["status"], row["prompt_tokens"], row["completion_tokens"]) == (200, 2, 5)
 
 
 def test_a_response_in_the_background_can_be_continued_once_it_has_ended(sdk: openai.OpenAI) -> None:
@@ -197,7 +186,7 @@ def test_any_gateway_cancels_a_response_in_the_background(echo: Raygate, sdk: op
 
     # The engine is let go, long before all is generated.
     for place, run in enumerate(runs):
-        assert ledger(echo, f"cancelled-{place}")[2] < 1000
+        assert echo.ledger_row(f"cancelled-{place}")["completion_tokens"] < 1000
         assert sdk.responses.cancel(run.id).status == "cancelled"
 
 
