@@ -21,6 +21,8 @@ _FOREIGN_CALL = b'"id":"%b' % mend.FOREIGN_CALL.encode()
 _FOREIGN_NULL = b'_ids":null'
 _FOREIGN_NULLS = re.compile(rb',"(?:prompt_token_ids|token_ids|prompt_text)":null')
 _STOP_REASON = re.compile(rb',"stop_reason":(?:null|-?\d+|"(?:[^"\\]|\\.)*")')
+_LOGPROBS = b'"logprobs":{"content":'
+_REFUSAL = b'"refusal":'
 _FAILURES = (b'"finish_reason":"abort"', b'"finish_reason":"error"')
 
 
@@ -51,6 +53,8 @@ class ChoicesStream(Stream):
         self.events += whole.count(b"\n\n")
         if _FOREIGN_NULL in whole:
             whole = _FOREIGN_NULLS.sub(b"", whole)
+        if _LOGPROBS in whole and _REFUSAL not in whole:
+            whole = whole.replace(_LOGPROBS, b'"logprobs":{"refusal":null,"content":')
         if _FINISHED in whole or _USAGE_CHUNK in whole or _ERROR_EVENT in whole or _FOREIGN_CALL in whole:
             whole = b"".join(map(self._mended_event, whole.split(b"\n\n")[:-1]))
         elif whole.endswith(DONE):

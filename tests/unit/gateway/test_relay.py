@@ -172,6 +172,16 @@ async def test_vllms_nulls_beside_the_schema_do_not_leave() -> None:
     assert chunk == {"id": "c", "choices": [{"index": 0, "delta": content, "finish_reason": None}]}
 
 
+async def test_logprobs_of_a_chunk_have_a_refusal_once() -> None:
+    token = {"token": '"logprobs":{"content":', "logprob": -0.5, "bytes": None, "top_logprobs": []}
+    for told in ({"content": [token]}, {"content": [token], "refusal": None}):
+        word = event(index=0, delta={"content": "a"}, logprobs=told, finish_reason=None)
+        sent = b"".join(await relayed(ChatStream(include_usage=False), [word + STOP + DONE]))
+        assert sent.count(b'"refusal":') == 1
+        chunk = orjson.loads(sent.split(b"\n\n")[0][6:])
+        assert chunk["choices"][0]["logprobs"] == {"content": [token], "refusal": None}
+
+
 async def test_a_tool_call_opens_with_its_id_and_empty_arguments() -> None:
     call = {"id": "chatcmpl-tool-1f", "type": "function", "index": 0, "function": {"name": "f"}}
     more = event(index=0, delta={"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}, finish_reason=None)
