@@ -14,6 +14,8 @@ from engines.echo.args import EchoArgs
 from engines.echo.request import ChatRequest, Completing, CompletionRequest, words_of, words_of_message
 from engines.echo.saying import Saying
 
+_FINGERPRINT = "fp_echo"
+
 DONE = b"data: [DONE]\n\n"
 
 COMPLETION_TOKENS = 16
@@ -94,7 +96,7 @@ class Reply(ABC):
         ]
         return orjson.dumps(
             {**self._head, "object": self.whole_kind, "choices": choices, "usage": self._usage}
-            | {"service_tier": None, "system_fingerprint": None}
+            | {"service_tier": None, "system_fingerprint": _FINGERPRINT}
         )
 
     async def events(self) -> AsyncIterator[bytes]:
@@ -135,7 +137,7 @@ class Reply(ABC):
         return self._chunk({"choices": [choice]})
 
     def _chunk(self, fields: dict[str, Any]) -> bytes:
-        head = {**self._head, "object": self.chunk_kind, "system_fingerprint": None}
+        head = {**self._head, "object": self.chunk_kind, "system_fingerprint": _FINGERPRINT}
         return b"data: " + orjson.dumps({**head, **fields}) + b"\n\n"
 
 

@@ -12,6 +12,8 @@ from engines.pipeline.chat import Citation, Delta
 from engines.pipeline.errors import ApiError
 from engines.pipeline.usage import NOTHING, Usage
 
+_FINGERPRINT = "fp_pipeline"
+
 DONE = b"data: [DONE]\n\n"
 
 Parts: TypeAlias = AsyncGenerator[Delta | Usage, None]
@@ -37,14 +39,14 @@ async def whole(head: dict[str, Any], parts: Parts) -> bytes:
     message = {"role": "assistant", "content": text, "refusal": None, "annotations": annotations}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
     fields = {"object": "chat.completion", "choices": [choice], "usage": usage.as_dict()}
-    return orjson.dumps({**head, **fields, "service_tier": None, "system_fingerprint": None})
+    return orjson.dumps({**head, **fields, "service_tier": None, "system_fingerprint": _FINGERPRINT})
 
 
 async def events(head: dict[str, Any], parts: Parts, *, include_usage: bool) -> AsyncGenerator[bytes, None]:
     """Yield the ``chat.completion.chunk`` events; what breaks the answer off is the last of them."""
 
     def chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
-        fields = {"object": "chat.completion.chunk", "system_fingerprint": None, "choices": choices, **more}
+        fields = {"object": "chat.completion.chunk", "system_fingerprint": _FINGERPRINT, "choices": choices, **more}
         return b"data: " + orjson.dumps({**head, **fields}) + b"\n\n"
 
     def choice(delta: dict[str, str], finish_reason: str | None = None) -> bytes:

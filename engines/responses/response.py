@@ -8,6 +8,9 @@ from typing import Any
 from engines.responses.items import Json
 from engines.responses.request import Request
 
+_WHEN_GIVEN = ("prompt_cache_key", "safety_identifier", "user")
+"""Fields that are not there, rather than null, when the request does not have them."""
+
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Why an answer is incomplete, by the chat's ``finish_reason``; every other reason completes it."""
 
@@ -40,10 +43,8 @@ def begun(request: Request) -> Json:
         "parallel_tool_calls": request.parallel_tool_calls is not False,
         "previous_response_id": None,
         "prompt": None,
-        "prompt_cache_key": request.prompt_cache_key,
         "prompt_cache_retention": None,
         "reasoning": {"effort": request.reasoning and request.reasoning.effort, "summary": None},
-        "safety_identifier": request.safety_identifier,
         "service_tier": "default",
         "store": False,
         "temperature": 1.0 if request.temperature is None else request.temperature,
@@ -53,8 +54,9 @@ def begun(request: Request) -> Json:
         "top_logprobs": request.top_logprobs or 0,
         "top_p": 1.0 if request.top_p is None else request.top_p,
         "truncation": "disabled",
-        "usage": None,
-        "user": request.user,
+        **{
+            name: told for name in ("prompt_cache_key", "safety_identifier", "user") if (told := getattr(request, name))
+        },
     }
 
 
@@ -67,7 +69,7 @@ def ended(response: Json, output: Sequence[Json], finish_reason: str | None, usa
         "completed_at": None if reason else int(time.time()),
         "incomplete_details": {"reason": reason} if reason else None,
         "output": list(output),
-        "usage": _usage(usage) if usage else None,
+        **({"usage": _usage(usage)} if usage else {}),
     }
 
 

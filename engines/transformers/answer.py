@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from engines.transformers.calls import Arguments, Call, CallReader, Said
 from engines.transformers.sampling import Sampled
@@ -59,7 +59,13 @@ class Head:
 
 
 class ChatShape:
-    """Chat completions, whole and in chunks."""
+    """Chat completions, whole and in chunks.
+
+    Attributes:
+        without_usage: what chunks have beside the one with the usage, when that was asked for.
+    """
+
+    without_usage: ClassVar[Json] = {"usage": None}
 
     def __init__(self, head: Head, token_bytes: TokenBytes, *, logprobs: bool, calling: Calling | None) -> None:
         """Shape one answer.
@@ -171,7 +177,13 @@ def _message(said: Sequence[Said]) -> Json:
 
 
 class CompletionShape:
-    """Text completions, whole and in chunks."""
+    """Text completions, whole and in chunks.
+
+    Attributes:
+        without_usage: what chunks have beside the one with the usage: nothing, as the schema has no null there.
+    """
+
+    without_usage: ClassVar[Json] = {}
 
     def __init__(self, head: Head, token_bytes: TokenBytes, *, logprobs: bool, echoes: dict[int, str]) -> None:
         """Shape one answer.

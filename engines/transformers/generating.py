@@ -68,13 +68,13 @@ async def whole(generation: Generation, shape: Shape) -> Response:
 
 async def events(generation: Generation, shape: Shape, *, with_usage: bool) -> AsyncIterator[bytes]:
     """Yield the stream's events, whole ones, all that are ready at a time."""
-    no_usage: Json = {"usage": None} if with_usage else {}
+    without_usage = shape.without_usage if with_usage else {}
     try:
         async with generation:
             async for pieces in generation.pieces():
                 chunks = [chunk for choice, piece in pieces for chunk in shape.chunks(choice, piece)]
                 if chunks:
-                    yield b"".join(event(chunk | no_usage) for chunk in chunks)
+                    yield b"".join(event(chunk | without_usage) for chunk in chunks)
         if with_usage:
             yield event(shape.usage_chunk(generation.sequences))
     except GenerationError:

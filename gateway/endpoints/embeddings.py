@@ -8,7 +8,7 @@ from gateway import errors, paths
 from gateway.call import Call
 from gateway.endpoints.completions import Texts, Tokens, prompts_of
 from gateway.endpoints.fields import Model, Strict, checked
-from gateway.endpoints.pooled import POOLED
+from gateway.endpoints.pooled import EMBEDDED
 from gateway.settings import Bounds
 
 
@@ -36,7 +36,7 @@ def parse_embedding(payload: dict[str, Any], bounds: Bounds) -> Call:
         raise errors.invalid_value("input", "'input' must not be, or hold, an empty string.")
     return Call(
         path=paths.EMBEDDINGS,
-        form=POOLED,
+        form=EMBEDDED,
         model=body.model,
         payload=payload,
         prompt=prompt,

@@ -15,20 +15,24 @@ class PooledForm:
 
     Attributes:
         counted: whether the engine computes with the prompt, and so tells its tokens.
+        foreign: fields of the engine's answer that the API's does not have.
     """
 
     counted: bool
+    foreign: frozenset[str] = frozenset()
     salted = False
 
     def whole(self, answer: dict[str, Any]) -> Whole:
         """Read an answer that came whole."""
         usage = usage_of(answer) if self.counted else NOTHING
-        return Whole(mend.pooled(answer), usage)
+        own = {name: value for name, value in answer.items() if name not in self.foreign}
+        return Whole(mend.pooled(own), usage)
 
     def stream(self, call: Call) -> NoReturn:
         """Never asked: no such call streams."""
         raise NotImplementedError(f"{call.path} does not stream")
 
 
+EMBEDDED = PooledForm(counted=True, foreign=frozenset({"id", "created"}))
 POOLED = PooledForm(counted=True)
 UNCOUNTED = PooledForm(counted=False)

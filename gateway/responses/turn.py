@@ -18,10 +18,8 @@ _DEFAULTS: Json = {
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
-    "prompt_cache_key": None,
     "prompt_cache_retention": None,
     "reasoning": {"effort": None, "summary": None},
-    "safety_identifier": None,
     "service_tier": "default",
     "temperature": 1.0,
     "text": {"format": {"type": "text"}, "verbosity": "medium"},
@@ -29,9 +27,11 @@ _DEFAULTS: Json = {
     "top_logprobs": 0,
     "top_p": 1.0,
     "truncation": "disabled",
-    "user": None,
 }
 """Fields of a response that repeat the request's."""
+
+_WHEN_GIVEN = ("prompt_cache_key", "safety_identifier", "user")
+"""Those that are not there, rather than null, when the request does not have them."""
 
 _RATE_LIMITED = "rate_limit_exceeded"
 
@@ -130,8 +130,8 @@ def begun(payload: Json) -> Json:
         "prompt": None,
         "store": payload.get("store") is not False,
         "tools": [{"description": None, "parameters": None, "strict": False, **tool} for tool in _tools(payload)],
-        "usage": None,
         **{name: default if payload.get(name) is None else payload[name] for name, default in _DEFAULTS.items()},
+        **{name: payload[name] for name in _WHEN_GIVEN if payload.get(name) is not None},
     }
 
 

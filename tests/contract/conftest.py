@@ -1,6 +1,7 @@
 """One gateway with every engine behind it, and what the doctor finds out about each of them."""
 
 import asyncio
+import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,7 +50,23 @@ class PublishedJournal(Journal):
     def note(self, kind: str, answer: dict[str, Any]) -> None:
         super().note(kind, answer)
         if kind in SCHEMAS:
-            self.unfit[kind].update(mistakes("openai", SCHEMAS[kind], answer))
+            self.unfit[kind].update(mistakes("openai", SCHEMAS[kind], documented(kind, answer)))
+
+
+def documented(kind: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return a text completion without the nulls that OpenAI sends and its document does not tell of.
+
+    The reason to finish is null before the end of a stream, and a first token has no probability.
+    """
+    if not kind.startswith("text_completion"):
+        return answer
+    told = copy.deepcopy(answer)
+    for choice in told["choices"]:
+        if kind.endswith(".chunk"):
+            choice["finish_reason"] = choice["finish_reason"] or "stop"
+        if choice["logprobs"] and choice["logprobs"]["token_logprobs"][:1] == [None]:
+            del choice["logprobs"]["token_logprobs"][0], choice["logprobs"]["top_logprobs"][0]
+    return told
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

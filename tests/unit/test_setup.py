@@ -133,7 +133,7 @@ def test_the_cpu_environment_takes_vllm_bare_and_then_what_it_needs(monkeypatch:
 def test_the_gpu_environment_lets_vllm_bring_its_own_torch() -> None:
     models, rest = recipe.plan("cuda", dev=True)
     assert models.arguments() == ["--no-deps", *recipe.MODELS]
-    assert rest.arguments() == ["-e", f"{recipe.ROOT}[transformers,postgres,dev,vllm]", *recipe.DEV_TOOLS]
+    assert rest.arguments() == ["-e", f"{recipe.ROOT}[transformers,postgres,dev,s3,vllm]", *recipe.DEV_TOOLS]
 
 
 def test_what_goes_in_bare_is_what_vllm_pins() -> None:

@@ -40,7 +40,7 @@ class NearbyEngine:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._running = 0
+        self.running = 0
         self.asked: list[str] = []
         self.most_at_once = 0
         self.others = 0
@@ -62,8 +62,8 @@ class NearbyEngine:
         asked("replica-1")
         self.asked.append(headers["x-request-id"])
         self.arrived.set()
-        self._running += 1
-        self.most_at_once = max(self.most_at_once, self._running)
+        self.running += 1
+        self.most_at_once = max(self.most_at_once, self.running)
         try:
             await self.may_answer.wait()
             async with contextlib.aclosing(call_asgi(self._app, "POST", path, headers, body)) as parts:
@@ -74,10 +74,10 @@ class NearbyEngine:
 
                 yield Answer(status, "replica-1", read)
         finally:
-            self._running -= 1
+            self.running -= 1
 
     async def loads(self, application: str) -> dict[str, Load]:
-        return {"replica-1": Load(running=self._running + self.others, waiting=0)}
+        return {"replica-1": Load(running=self.running + self.others, waiting=0)}
 
 
 class AlwaysReady:
