@@ -80,6 +80,14 @@ class Raygate:
                 raise AssertionError(f"raygate did not say {words!r}:\n{self.output.read_text()}")
             time.sleep(0.1)
 
+    def await_key(self, secret: str) -> None:
+        """Wait until every gateway replica knows a key; HAProxy gives each connection to the next of them."""
+
+        def is_known() -> bool:
+            return httpx.get(f"{self.openai_url}/models", headers={"authorization": f"Bearer {secret}"}).is_success
+
+        assert within(5, lambda: all(is_known() for _ in range(8)))
+
     def ledger_row(self, request_id: str) -> sqlite3.Row:
         """Return the ledger's row of a request that is over, once it is written."""
         with contextlib.closing(sqlite3.connect(self.home / "raygate.db")) as database:

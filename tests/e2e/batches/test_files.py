@@ -1,7 +1,6 @@
 """Files with the openai SDK, and with clients that mean no good."""
 
 import socket
-import time
 from pathlib import Path
 
 import httpx
@@ -34,7 +33,7 @@ def test_another_project_sees_nothing(batching: Raygate, client: openai.OpenAI) 
     made = client.files.create(file=("mine.txt", b"mine"), purpose="user_data")
     batching.raygate("projects", "create", "strangers")
     secret = batching.raygate("keys", "create", "stranger", "--project", "strangers").stdout.strip()
-    time.sleep(1)
+    batching.await_key(secret)
     with openai.OpenAI(base_url=batching.openai_url, api_key=secret, max_retries=0) as stranger:
         for ask in (stranger.files.retrieve, stranger.files.content, stranger.files.delete):
             with pytest.raises(openai.NotFoundError):

@@ -24,6 +24,7 @@ def stranger(echo: Raygate) -> openai.OpenAI:
     echo.raygate("projects", "create", "strangers")
     made = echo.raygate("keys", "create", "stranger", "--project", "strangers")
     assert made.returncode == 0, made.stderr
+    echo.await_key(made.stdout.strip())
     return openai.OpenAI(base_url=f"{echo.url}/v1", api_key=made.stdout.strip(), max_retries=0)
 
 
