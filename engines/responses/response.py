@@ -54,9 +54,7 @@ def begun(request: Request) -> Json:
         "top_logprobs": request.top_logprobs or 0,
         "top_p": 1.0 if request.top_p is None else request.top_p,
         "truncation": "disabled",
-        **{
-            name: told for name in ("prompt_cache_key", "safety_identifier", "user") if (told := getattr(request, name))
-        },
+        **{name: told for name in _WHEN_GIVEN if (told := getattr(request, name)) is not None},
     }
 
 

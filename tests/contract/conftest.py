@@ -50,7 +50,7 @@ class PublishedJournal(Journal):
     def note(self, kind: str, answer: dict[str, Any]) -> None:
         super().note(kind, answer)
         if kind in SCHEMAS:
-            self.unfit[kind].update(mistakes("openai", SCHEMAS[kind], documented(kind, answer)))
+            self.unfit[kind].update(mistakes(SCHEMAS[kind], documented(kind, answer)))
 
 
 def documented(kind: str, answer: dict[str, Any]) -> dict[str, Any]:
