@@ -21,11 +21,14 @@ from engines.replica import application
 from engines.responses import with_responses
 from engines.used import count_with
 
+UNBOUND = "nobind"
+"""What vLLM calls it when its threads may run on any core."""
+
 CPU_DEFAULTS = {
     # GiB; vLLM's own default would take 4 on machines of any size.
     "VLLM_CPU_KVCACHE_SPACE": "1",
     # Replicas on one machine would all bind themselves to the same first cores.
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_CPU_OMP_THREADS_BIND": UNBOUND,
 }
 """What an engine on CPUs is told unless the environment says otherwise."""
 
@@ -131,6 +134,10 @@ def _used_by(state: Any) -> Used:
 def _environment(settings: EngineSettings) -> dict[str, str]:
     """Return what vLLM reads from its environment, for whatever is not set there already."""
     defaults = {**CPU_DEFAULTS, "VLLM_NO_USAGE_STATS": "1"}
+    if os.environ.get("VLLM_CPU_OMP_THREADS_BIND", UNBOUND) == UNBOUND:
+        # The model runs in the core's own process; only to bind threads does vLLM 0.32 need another one on CPUs.
+        # While that works, the core waits for it in a busy loop: a second core, and a sixth of the tokens/s on two.
+        defaults["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     if settings.engine_args.get("enforce_eager"):
         # vLLM still compiles its sampling helpers, when a request first needs them: that request waits 15 s.
         defaults["TORCH_COMPILE_DISABLE"] = "1"

@@ -131,6 +131,11 @@ def test_a_killed_transformers_replica_comes_back(quickstart: Raygate, http: htt
     assert http.post(CHAT, json={**STORY, "model": "smollm2-hf", "max_tokens": 1}).status_code == 200
 
 
+def test_vllm_computes_in_its_core_and_nobody_waits_for_it_in_a_busy_loop(quickstart: Raygate) -> None:
+    assert len(quickstart.processes("VLLM::EngineCore")) == 1
+    assert not quickstart.processes("VLLM::Worker")
+
+
 def test_the_command_line_shows_what_runs(quickstart: Raygate) -> None:
     assert "smollm2-hf" in quickstart.raygate("models").stdout
     status = quickstart.raygate("status")
