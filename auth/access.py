@@ -13,7 +13,8 @@ A request's life with it::
             access.ledger.progress(row.id, n)
             reservation.settle(usage)
     finally:
-        access.ledger.record(replace(row, status=200, ...))             # always
+        row.status = 200                                                # and what else is known by now
+        access.ledger.record(row)                                       # always
 """
 
 from contextlib import AsyncExitStack

@@ -92,6 +92,11 @@ class Counters:
         self.note_all()
 
     @property
+    def are_none(self) -> bool:
+        """Whether nothing is counted: nobody who asks is limited."""
+        return not self._counters
+
+    @property
     def are_wanted(self) -> bool:
         """Whether other replicas wait for what this one may not need."""
         return any(counter.scarce for counter in self._busy)

@@ -89,7 +89,8 @@ class Ledger:
     def begin(self, row: LedgerRow, price: Price = FREE) -> None:
         """Note that a request is open, or that more is known of one that is.
 
-        If the replica dies, its tokens cost ``price``: that of the model which answers, or may.
+        The row may still change; the journal has it as it is when it is written. If the replica dies, its tokens cost
+        ``price``: that of the model which answers, or may.
         """
         self._open[row.id] = _Open(OpenRequest(row, price))
 

@@ -27,11 +27,11 @@ def id_floor(wall_s: float) -> str:
     return f"{max(0, int(wall_s * 1e9)):016x}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LedgerRow:
     """One request, whatever became of it. No prompt, no answer.
 
-    While the request is open, the row says what is estimated; ``dataclasses.replace`` makes the final one.
+    While the request is open, the row says what is known or estimated, and its request goes on filling it in.
 
     Attributes:
         request_id: as the client saw it; clients may choose it, so it need not be unique: ``id`` is.

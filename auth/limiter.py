@@ -18,6 +18,9 @@ from auth.reservation import Charge, Reservation
 from auth.usage import FREE, Price, Usage
 
 REPORT_S = 0.1
+IDLE_REPORT_S = 1.0
+"""How often a replica reports that counts nothing: to be known, and so that limits hold by shares when need be."""
+
 _ANSWER_TIMEOUT_S = 0.5
 _MARGIN_S = 1.0
 _PAUSE_S = 0.05
@@ -196,6 +199,8 @@ class Limiter:
         while True:
             if not self._counters.are_wanted:
                 await asyncio.sleep(REPORT_S)
+            if self._counters.are_none and self._clock() - self._answered_at < IDLE_REPORT_S:
+                continue
             async with self._asking:
                 await self.report()
 

@@ -1,6 +1,7 @@
 """The FastAPI app and its Serve deployment: the list of routes, nothing else."""
 
 import contextlib
+import gc
 from typing import Any
 
 from fastapi import FastAPI
@@ -24,6 +25,9 @@ from gateway.routes.models import models_router
 from gateway.routes.responses import create_route, responses_router
 from gateway.services import Services, open_services
 from gateway.settings import GatewaySettings
+
+_GARBAGE_THRESHOLD = 20_000
+"""By how many objects a replica grows before cycles are looked for: requests leave none and come by hundreds."""
 
 
 class Api(FastAPI):
@@ -49,13 +53,15 @@ def create_app(services: Services) -> Api:
     return app
 
 
-@serve.deployment(name="gateway")
+# Serve makes a log record of every request, and only then looks whether anybody wants it.
+@serve.deployment(name="gateway", logging_config={"enable_access_log": False, "log_level": "WARNING"})
 @serve.ingress()
 class Gateway(GrpcMethods):
     """A gateway replica; any number of them answer side by side."""
 
     async def __init__(self, settings: GatewaySettings) -> None:  # type: ignore[misc]  # Serve awaits it
         configure_logs()
+        gc.set_threshold(_GARBAGE_THRESHOLD)
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every figure, which nobody asks for
         self._stack = contextlib.AsyncExitStack()
         replica = serve.get_replica_context().replica_id.unique_id

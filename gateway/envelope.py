@@ -58,6 +58,8 @@ class Envelope:
             await _answer(response, errors.internal())
         finally:
             _log(scope, response, status or response.status)
+            # It leads back to the scope: together they would stay until the garbage collector looks for cycles.
+            del scope["raygate.response"]
 
 
 async def _answer(response: Response, error: errors.ApiError) -> None:

@@ -1,6 +1,6 @@
 """What a request comes to, however it ends: its ledger row, its charge against the limits, its figures."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -62,25 +62,26 @@ class Settlement:
 
     def identified(self, asked: str, call: Call) -> None:
         """Note what is asked, and what the client says of itself."""
-        self.row = replace(self.row, model_asked=asked, streamed=call.stream, user=call.user, metadata=call.metadata)
+        row = self.row
+        row.model_asked, row.streamed, row.user, row.metadata = asked, call.stream, call.user, call.metadata
         self.metrics.begin(asked)
 
     def admitted(self, reservation: Reservation) -> None:
         """Note that the limits have let the request in; from here on it is in the journal of open requests."""
         self.reservation = reservation
-        self.row = replace(self.row, prompt_tokens=reservation.estimate.prompt_tokens)
+        self.row.prompt_tokens = reservation.estimate.prompt_tokens
         self.access.ledger.begin(self.row)
 
     def asked(self, model: ModelEntry, replica: str) -> None:
         """Note who is asked, for whoever finds the request in the journal if this process is killed."""
         self.model = model
-        self.row = replace(self.row, model=model.name, engine=model.engine, replica=replica)
+        self.row.model, self.row.engine, self.row.replica = model.name, model.engine, replica
         self.access.ledger.begin(self.row, model.price)
 
     def refused(self) -> None:
         """Note that whoever was asked has not taken the request."""
         self.model = None
-        self.row = replace(self.row, model="", engine="", replica="")
+        self.row.model = self.row.engine = self.row.replica = ""
 
     def answered(self) -> None:
         """Note that whoever was asked answers."""
@@ -90,7 +91,7 @@ class Settlement:
         """Note an answer that came whole."""
         self.whole = answer
         self.first_token_s = self.response.exchange.elapsed_s()
-        self.row = replace(self.row, finish_reason=answer.finish_reason)
+        self.row.finish_reason = answer.finish_reason
 
     def progressed(self, stream: Stream) -> None:
         """Note how far a stream has come, for whoever recovers the journal if this process is killed."""
@@ -131,18 +132,14 @@ class Settlement:
     ) -> None:
         status, code = self._outcome(error)
         total_s = self.response.exchange.elapsed_s()
-        self.row = replace(
-            self.row,
-            status=status,
-            error_code=code,
-            finish_reason=self.stream.finish_reason if self.stream else self.row.finish_reason,
-            queued_s=self.queued_s,
-            ttft_s=self.first_token_s,
-            total_s=total_s,
-        )
-        if self.row.model_asked:
+        row = self.row
+        row.status, row.error_code = status, code
+        row.queued_s, row.ttft_s, row.total_s = self.queued_s, self.first_token_s, total_s
+        if self.stream:
+            row.finish_reason = self.stream.finish_reason
+        if row.model_asked:
             self.metrics.end(
-                self.row.model_asked,
+                row.model_asked,
                 status=status,
                 code=code,
                 first_token_s=self.first_token_s if self.stream else None,
@@ -150,10 +147,10 @@ class Settlement:
             )
         used = self.used
         self.response.facts.update(
-            key=self.row.key_id,
-            model=self.row.model_asked,
-            answered_by=self.row.model,
-            replica=self.row.replica,
+            key=row.key_id,
+            model=row.model_asked,
+            answered_by=row.model,
+            replica=row.replica,
             code=code,
             prompt_tokens=used.prompt_tokens,
             cached_tokens=used.cached_tokens,
@@ -162,7 +159,7 @@ class Settlement:
         if self.model is None or self.whole or self._reported:
             self._record(used)
         else:
-            self.late_counts.ask(self.row, self._counted)
+            self.late_counts.ask(row, self._counted)
 
     def _counted(self, count: Usage | None) -> None:
         """Take the engine's count of a request that ended before it came; without it, what was relayed stands."""
@@ -176,13 +173,10 @@ class Settlement:
         self._record(count)
 
     def _record(self, used: Usage) -> None:
-        row = replace(
-            self.row,
-            prompt_tokens=used.prompt_tokens,
-            cached_tokens=used.cached_tokens,
-            completion_tokens=used.completion_tokens,
-            cost=used.cost(self.model.price) if self.model else 0.0,
-        )
+        row = self.row
+        row.prompt_tokens, row.cached_tokens = used.prompt_tokens, used.cached_tokens
+        row.completion_tokens = used.completion_tokens
+        row.cost = used.cost(self.model.price) if self.model else 0.0
         self.access.ledger.record(row)
         if row.model_asked:
             self.metrics.count(row.model_asked, used)

@@ -17,17 +17,8 @@ async def while_valid(access: Access, key: Key) -> AsyncGenerator[None, None]:
     Raises:
         ApiError: 401, as for any key that does not hold.
     """
-    loop = asyncio.get_running_loop()
     waiting = asyncio.timeout(None)
-
-    def look() -> None:
-        if access.is_valid(key):
-            looks.append(loop.call_later(REFRESH_S, look))
-        else:
-            waiting.reschedule(loop.time())
-        looks.pop(0)
-
-    looks = [loop.call_later(REFRESH_S, look)]
+    watch = _Watch(access, key, waiting)
     try:
         async with waiting:
             yield
@@ -36,5 +27,25 @@ async def while_valid(access: Access, key: Key) -> AsyncGenerator[None, None]:
             raise errors.unauthenticated(missing=False) from None
         raise
     finally:
-        for pending in looks:
-            pending.cancel()
+        watch.end()
+
+
+class _Watch:
+    """Looks at a key now and then, and ends a wait when it does not hold any more."""
+
+    def __init__(self, access: Access, key: Key, waiting: asyncio.Timeout) -> None:
+        self._access, self._key, self._waiting = access, key, waiting
+        self._look_later()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._next.cancel()
+
+    def _look_later(self) -> None:
+        self._next = asyncio.get_running_loop().call_later(REFRESH_S, self._look)
+
+    def _look(self) -> None:
+        if self._access.is_valid(self._key):
+            self._look_later()
+        else:
+            self._waiting.reschedule(asyncio.get_running_loop().time())

@@ -1,5 +1,7 @@
 import asyncio
+import gc
 import time
+import weakref
 from typing import Any, cast
 
 import pytest
@@ -50,3 +52,15 @@ async def test_a_client_that_leaves_is_no_matter_of_the_key() -> None:
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+
+
+async def test_a_wait_that_is_over_leaves_nothing_behind() -> None:
+    keys = Keys()
+    remembered = weakref.ref(keys)
+    gc.disable()
+    try:
+        await wait(keys, 0)
+        del keys
+        assert remembered() is None
+    finally:
+        gc.enable()
