@@ -81,9 +81,9 @@ def message_item(item_id: str, content: Sequence[Json], status: str) -> Json:
     return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": list(content)}
 
 
-def text_part(text: str, logprobs: Sequence[Json] = ()) -> Json:
+def text_part(text: str, logprobs: Sequence[Json] = (), annotations: Sequence[Json] = ()) -> Json:
     """Return the content of a message."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
+    return {"type": "output_text", "text": text, "annotations": list(annotations), "logprobs": list(logprobs)}
 
 
 def reasoning_item(item_id: str, content: Sequence[Json], status: str) -> Json:
@@ -138,9 +138,16 @@ def output_of(message: Json, logprobs: Sequence[Json], finish_reason: str | None
         output.append(reasoning_item(new_id("rs"), [reasoning_part(thought)], "completed"))
     calls: Sequence[Any] = message.get("tool_calls") or ()
     if message.get("content") or not calls:
-        part = text_part(message.get("content") or "", logprobs)
+        annotations = [_flat(annotation) for annotation in message.get("annotations") or ()]
+        part = text_part(message.get("content") or "", logprobs, annotations)
         output.append(message_item(new_id("msg"), [part], "completed" if calls else status))
     for call in calls:
         called = call["function"]
         output.append(call_item(new_id("fc"), call["id"], called["name"], called["arguments"], status))
     return output
+
+
+def _flat(annotation: Json) -> Json:
+    """Return a chat's annotation, whose fields are in one named as its type, as a response has it."""
+    kind = annotation["type"]
+    return {"type": kind, **annotation[kind]}

@@ -9,6 +9,7 @@ from openai import OpenAI
 from tests.collector import Collector, attributes
 from tests.e2e.running import Raygate
 from tests.e2e.waiting import within
+from tests.published import mistakes
 
 CHAT = "/v1/chat/completions"
 
@@ -41,6 +42,17 @@ def test_the_sources_are_annotations_of_a_whole_answer(sdk: OpenAI) -> None:
     cited = first.url_citation
     assert (first.type, cited.title, cited.url) == ("url_citation", "keys.md", "keys.md")
     assert message.content[cited.start_index : cited.end_index] == "[1] keys.md"
+
+
+def test_the_sources_are_annotations_of_a_whole_response(http: httpx.Client) -> None:
+    asked = {"model": "docs", "input": "How do I revoke a key?"}
+    answered = http.post("/v1/responses", json=asked).json()
+    assert mistakes("Response", answered) == set()
+    ((part,),) = (item["content"] for item in answered["output"])
+    cited = part["annotations"][0]
+    assert (cited["type"], cited["title"], cited["url"]) == ("url_citation", "keys.md", "keys.md")
+    assert part["text"][cited["start_index"] : cited["end_index"]] == "[1] keys.md"
+    assert http.get(f"/v1/responses/{answered['id']}").json()["output"] == answered["output"]
 
 
 def test_a_stream_says_the_same_and_its_sources_come_last(sdk: OpenAI) -> None:

@@ -40,10 +40,11 @@ def test_the_table_has_a_row_for_every_figure_and_every_target() -> None:
     echo = Results(
         1, {(load.name, s): [sample(1, gateway=1)] for load in echo_path.WORKLOADS for s in echo_path.SERVERS}
     )
-    real = Results(
-        1, {(load.name, s): [sample(1)] for load in real_model.WORKLOADS for s in ("vLLM directly", "Raygate")}
+    streams, beginnings = (
+        Results(1, {(load.name, s): [sample(1)] for load in workloads for s in ("vLLM directly", "Raygate")})
+        for workloads in (real_model.STREAMS, real_model.BEGINNINGS)
     )
-    rows = [*echo_path.rows(echo), *real_model.rows(real)]
+    rows = [*echo_path.rows(echo), *real_model.rows(streams, beginnings)]
     assert [row.target for row in rows if row.target] == [
         "at most +2 ms",
         "at least 6 x",
