@@ -10,6 +10,7 @@ from starlette.types import Message, Scope, Send
 from gateway.dialects import OPENAI, Dialect
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, section 3.2
 _LOGGED_ID_LIMIT = 128
 
 API_VERSION = b"2020-10-01"
@@ -24,25 +25,29 @@ class Exchange:
         echoed: whether Ray Serve, which gives every request an id, puts it on the response by itself.
         client_request_id: ``X-Client-Request-Id`` as the client sent it, cleaned, for the log.
         started_at: seconds of the monotonic clock.
+        traceparent: the client's place in a trace of its own, which goes on in the engine's.
     """
 
     request_id: str
     echoed: bool
     client_request_id: str | None
     started_at: float
+    traceparent: str | None = None
 
     @classmethod
     def begin(cls, scope: Scope) -> "Exchange":
         """Return the exchange that ``scope`` opens."""
-        offered = client = None
+        offered = client = trace = None
         for name, value in scope["headers"]:
             if name == b"x-request-id":
                 offered = value
             elif name == b"x-client-request-id":
                 client = value[:_LOGGED_ID_LIMIT].decode("ascii", "replace")
+            elif name == b"traceparent" and _TRACEPARENT.fullmatch(value):
+                trace = value.decode()
         fit = offered is not None and _REQUEST_ID.fullmatch(offered)
         request_id = offered.decode() if fit and offered else f"req_{uuid.uuid4().hex}"
-        return cls(request_id, offered is not None, client, time.monotonic())
+        return cls(request_id, offered is not None, client, time.monotonic(), trace)
 
     def elapsed_s(self) -> float:
         """Return the seconds since the exchange began."""

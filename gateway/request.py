@@ -121,11 +121,13 @@ async def _ask(
 ) -> Answer:
     if not await services.readiness.is_ready(model.name):
         raise errors.model_loading()
+    exchange = settlement.response.exchange
     content_type, body = call.body_for(model.name, _cache_salt(services, model, call, settlement.row.project_id))
     headers = {
-        "x-request-id": settlement.response.exchange.request_id,
+        "x-request-id": exchange.request_id,
         REQUEST_HEADER.decode(): settlement.row.id,
         "content-type": content_type,
+        **({"traceparent": exchange.traceparent} if exchange.traceparent else {}),
     }
     patience_s = services.settings.bounds.queue_timeout_s
     asking = services.replicas.ask(

@@ -105,6 +105,15 @@ def test_each_step_is_in_the_trace_and_no_text_is(http: httpx.Client, collector:
     assert b"revoke" not in b"".join(collector.raw)
 
 
+def test_a_clients_trace_goes_on_through_the_gateway(http: httpx.Client, collector: Collector) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    headers = {"x-request-id": "traced-2", "traceparent": f"00-{trace}-{parent}-01"}
+    http.post(CHAT, json=asking("How do I revoke a key?", max_tokens=5), headers=headers).raise_for_status()
+    assert within(15, lambda: "pipeline docs" in collector.of("traced-2"))
+    root = collector.of("traced-2")["pipeline docs"]
+    assert (root.trace_id.hex(), root.parent_span_id.hex()) == (trace, parent)
+
+
 def test_the_index_follows_the_folder(
     http: httpx.Client, pipelines: Raygate, config: Path, folder: Path, tmp_path: Path
 ) -> None:
