@@ -1,5 +1,6 @@
 """Rounds of measurements: every server in turn, so that a busy machine is busy for all of them."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,6 +56,12 @@ class Results:
         """Return how many times the other server's figure a server's is: the median of the rounds' own ratios."""
         pairs = zip(self.samples[workload, server], self.samples[workload, other], strict=True)
         return statistics.median(figure(one) / figure(two) for one, two in pairs)
+
+    def uncertainty(self, workload: str, server: str, other: str, figure: Figure) -> float:
+        """Return the standard error of ``against``: a median's, which is the square root of pi / 2 times a mean's."""
+        pairs = zip(self.samples[workload, server], self.samples[workload, other], strict=True)
+        ratios = [figure(one) / figure(two) for one, two in pairs]
+        return math.sqrt(math.pi / 2 / len(ratios)) * statistics.stdev(ratios) if len(ratios) > 1 else math.inf
 
     def added(self, workload: str, server: str, other: str, figure: Figure) -> float:
         """Return what a server adds to the other's figure: the median of the rounds' own differences."""

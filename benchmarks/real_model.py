@@ -1,5 +1,7 @@
 """The real model's part of the table: SmolLM2 on vLLM, asked directly and through Raygate."""
 
+import os
+
 from benchmarks.load import Stint
 from benchmarks.measure import Results, Sample, Workload
 from benchmarks.report import Row
@@ -38,13 +40,22 @@ def rows(streams: Results, beginnings: Results) -> list[Row]:
     """Return the rows of the table: the throughput of whole streams, and the first tokens of their beginnings."""
     heading = Row(f"SmolLM2 on vLLM, streams of {TOKENS} tokens")
     throughput = [_throughput(streams, workload.name) for workload in STREAMS]
-    return [heading, *throughput, *(_first_token(beginnings, workload.name) for workload in BEGINNINGS)]
+    first_tokens = [_first_token(beginnings, workload.name) for workload in BEGINNINGS]
+    return [heading, *throughput, _taken(streams, STREAMS[-1].name), *first_tokens]
 
 
 def _throughput(results: Results, workload: str) -> Row:
     figures = [f"{results.median(workload, server, _tokens_per_s):,.1f}" for server in (DIRECT, RAYGATE)]
     change = (results.against(workload, RAYGATE, DIRECT, _tokens_per_s) - 1) * 100
-    return Row(f"tokens/s, {workload}", figures, compared=f"{change:+.1f} %", target="at least -1 %")
+    error = results.uncertainty(workload, RAYGATE, DIRECT, _tokens_per_s) * 100
+    return Row(f"tokens/s, {workload}", figures, compared=f"{change:+.1f} % (± {error:.1f})", target="at least -1 %")
+
+
+def _taken(results: Results, workload: str) -> Row:
+    """Return what the path takes of the cores that the model could have: idle, when the model is asked directly."""
+    figures = [f"{results.median(workload, server, _path_percent):.1f}" for server in (DIRECT, RAYGATE)]
+    added = results.added(workload, RAYGATE, DIRECT, _path_percent)
+    return Row(f"HAProxy and gateway, % of all cores, {workload}", figures, compared=f"{added:+.1f} points")
 
 
 def _first_token(results: Results, workload: str) -> Row:
@@ -55,6 +66,11 @@ def _first_token(results: Results, workload: str) -> Row:
 
 def _tokens_per_s(sample: Sample) -> float:
     return sample.figures.requests * TOKENS / sample.figures.seconds
+
+
+def _path_percent(sample: Sample) -> float:
+    spent = sum(sample.cpu_s[part] for part in ("haproxy", "gateway"))
+    return 100 * spent / sample.figures.seconds / (os.cpu_count() or 1)
 
 
 def _first_token_ms(sample: Sample) -> float:

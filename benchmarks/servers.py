@@ -120,7 +120,7 @@ def direct_to_engine(server: Server, running: Raygate) -> Server:
         for connection in replica.net_connections("tcp"):
             port = connection.laddr.port
             if connection.status == psutil.CONN_LISTEN and port in _DIRECT_PORTS:
-                return Server(f"http://127.0.0.1:{port}{CHAT}", headers, server.root, {"engine": ":engine"})
+                return Server(f"http://127.0.0.1:{port}{CHAT}", headers, server.root, server.parts)
     raise RuntimeError("no engine replica listens on a port of its own")
 
 

@@ -10,6 +10,8 @@ from benchmarks.load import Figures
 from benchmarks.measure import Results, Sample
 from benchmarks.report import Row, busy_warning, machine_facts, markdown, show
 
+SERVERS = (real_model.DIRECT, real_model.RAYGATE)
+
 
 def sample(seconds: float, **cpu_s: float) -> Sample:
     return Sample(Figures(seconds, latencies=[0.001] * 100, first_events=[0.002] * 100, events=6700), cpu_s)
@@ -28,6 +30,15 @@ def test_servers_are_compared_round_by_round(results: Results) -> None:
     assert results.added("load", "two", "one", lambda sample: sample.figures.seconds) == -0.25
 
 
+def test_what_differs_from_round_to_round_is_told(results: Results) -> None:
+    def seconds(sample: Sample) -> float:
+        return sample.figures.seconds
+
+    assert results.uncertainty("load", "two", "one", seconds) == 0
+    results.samples["load", "two"][0] = sample(1.2)
+    assert results.uncertainty("load", "two", "one", seconds) == pytest.approx(0.1253, abs=1e-4)
+
+
 def test_cpu_time_is_that_of_the_whole_path_or_of_a_part(results: Results) -> None:
     def requests(sample: Sample) -> int:
         return sample.figures.requests
@@ -41,7 +52,7 @@ def test_the_table_has_a_row_for_every_figure_and_every_target() -> None:
         1, {(load.name, s): [sample(1, gateway=1)] for load in echo_path.WORKLOADS for s in echo_path.SERVERS}
     )
     streams, beginnings = (
-        Results(1, {(load.name, s): [sample(1)] for load in workloads for s in ("vLLM directly", "Raygate")})
+        Results(1, {(load.name, s): [sample(1, haproxy=1, gateway=1)] for load in workloads for s in SERVERS})
         for workloads in (real_model.STREAMS, real_model.BEGINNINGS)
     )
     rows = [*echo_path.rows(echo), *real_model.rows(streams, beginnings)]
