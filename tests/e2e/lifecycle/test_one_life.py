@@ -170,13 +170,12 @@ def test_a_body_that_never_ends_is_a_400_in_the_contract_and_closed(first: Rayga
 def answers_until(status: int, limit_s: float, running: Raygate, key: str) -> list[httpx.Response]:
     """Return the answers to one request, made again and again until it gets that status.
 
-    Each has a connection of its own: HAProxy, which reloads when gateways come and go, closes those that are idle. It
-    may take a new one for idle too, before its request has come.
+    Each has a connection of its own: HAProxy, which reloads when gateways come and go, closes those that are idle.
     """
     deadline = time.monotonic() + limit_s
     answers: list[httpx.Response] = []
     while not (answers and answers[-1].status_code == status) and time.monotonic() < deadline:
-        with running.client(key) as client, contextlib.suppress(httpx.RemoteProtocolError):
+        with running.client(key) as client:
             answers.append(client.post(CHAT, json=HELLO))
     return answers
 
