@@ -1,4 +1,4 @@
-"""What Raygate costs on this machine: ``make bench``, or ``python benchmarks/run.py [--quick]``.
+"""What Raygate costs on this machine: ``make bench``, or ``python benchmarks/run.py [--quick] [--gpu]``.
 
 The echo engine is measured by itself, behind Raygate and on Ray Serve's ordinary path; a real model on vLLM by itself
 and behind Raygate. The table goes to the terminal and to ``benchmarks/RESULTS.md``. No number makes it fail.
@@ -16,11 +16,12 @@ from rich.status import Status
 
 from benchmarks import echo_path, governing, many_keys, real_model
 from benchmarks.measure import Results, Tell, measure
-from benchmarks.report import busy_warning, machine_facts, markdown, show
+from benchmarks.report import Row, busy_warning, machine_facts, markdown, show
 from benchmarks.servers import direct_to_engine, engine_alone, ordinary_path, through_raygate, ungoverned_path
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "RESULTS.md"
+RESULTS, GPU_RESULTS = HERE / "RESULTS.md", HERE / "RESULTS-GPU.md"
+GPU_COMMAND = "python benchmarks/run.py --gpu"
 SECONDS, QUICK_SECONDS = 130, 20
 """How long the echo engine is measured, and a third as long as the real model, whose rounds are longer."""
 
@@ -29,28 +30,44 @@ def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(prog="python benchmarks/run.py", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a short run, which leaves RESULTS.md as it is")
-    quick = parser.parse_args().quick
-    seconds = QUICK_SECONDS if quick else SECONDS
+    parser.add_argument("--gpu", action="store_true", help="the real model alone, on a GPU; writes RESULTS-GPU.md")
+    args = parser.parse_args()
+    seconds = QUICK_SECONDS if args.quick else SECONDS
     console, facts, busy = Console(), machine_facts(), busy_warning()
     with console.status("starting") as status:
         tell = partial(_tell, status, time.monotonic())
-        echo = _measure_echo(seconds, tell)
-        governed = _measure_governing(seconds / 3, tell)
-        streams, beginnings = _measure_real_model(seconds, tell)
-        tell(f"making {many_keys.MANY:,} keys")
-        keys = [] if quick else many_keys.rows()
-    failures = sum(results.failures() for results in (echo, governed, streams, beginnings))
-    notes = [
-        f"Medians of {echo.rounds} rounds with the echo engine, {streams.rounds} with SmolLM2's streams and "
-        f"{beginnings.rounds} with their first tokens. The servers take turns, and what is compared is compared within "
-        "each round.",
-        f"{failures} requests failed. The load generator shares the cores with the servers.",
-        *busy,
-    ]
-    rows = [*echo_path.rows(echo), *governing.rows(governed), *keys, *real_model.rows(streams, beginnings)]
+        if args.gpu:
+            rows, notes = _real_model(HERE / "smollm2-gpu.yaml", seconds, tell)
+        else:
+            rows, notes = _all(seconds, tell, many=not args.quick)
+    notes += ["The load generator shares the cores with the servers.", *busy]
     show(rows, facts, notes, console if console.is_terminal else Console(width=150))
-    if not quick:
-        RESULTS.write_text(markdown(rows, facts, notes))
+    if not args.quick:
+        page, command = (GPU_RESULTS, GPU_COMMAND) if args.gpu else (RESULTS, "make bench")
+        page.write_text(markdown(rows, facts, notes, command))
+
+
+def _all(seconds: float, tell: Tell, *, many: bool) -> tuple[list[Row], list[str]]:
+    """Return the rows of everything that needs no GPU, and notes on them; ``many`` is whether a million keys are."""
+    echo = _measure_echo(seconds, tell)
+    governed = _measure_governing(seconds / 3, tell)
+    real, notes = _real_model(HERE / "smollm2.yaml", seconds, tell)
+    tell(f"making {many_keys.MANY:,} keys")
+    keys = many_keys.rows() if many else []
+    rows = [*echo_path.rows(echo), *governing.rows(governed), *keys, *real]
+    failures = echo.failures() + governed.failures()
+    return rows, [f"With the echo engine: medians of {echo.rounds} rounds, {failures} requests failed.", *notes]
+
+
+def _real_model(config: Path, seconds: float, tell: Tell) -> tuple[list[Row], list[str]]:
+    """Return the rows of the real model, and notes on them."""
+    streams, beginnings = _measure_real_model(config, seconds, tell)
+    failures = streams.failures() + beginnings.failures()
+    return real_model.rows(streams, beginnings), [
+        f"With SmolLM2: medians of {streams.rounds} rounds of streams and {beginnings.rounds} of first tokens, "
+        f"{failures} requests failed.",
+        "The servers take turns, and what is compared is compared within each round.",
+    ]
 
 
 def _measure_echo(seconds: float, tell: Tell) -> Results:
@@ -74,10 +91,10 @@ def _measure_governing(seconds: float, tell: Tell) -> Results:
         return uvloop.run(measure(paths, governing.WORKLOADS, seconds=seconds, tell=tell))
 
 
-def _measure_real_model(seconds: float, tell: Tell) -> tuple[Results, Results]:
+def _measure_real_model(config: Path, seconds: float, tell: Tell) -> tuple[Results, Results]:
     """Return what whole streams came to, and their beginnings alone."""
     tell("starting SmolLM2 on vLLM")
-    with through_raygate(HERE / "smollm2.yaml") as (raygate, running):
+    with through_raygate(config) as (raygate, running):
         paths = {real_model.DIRECT: direct_to_engine(raygate, running), real_model.RAYGATE: raygate}
         streams = uvloop.run(measure(paths, real_model.STREAMS, seconds=2 * seconds, tell=tell))
         return streams, uvloop.run(measure(paths, real_model.BEGINNINGS, seconds=seconds, tell=tell))

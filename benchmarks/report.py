@@ -4,6 +4,8 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,6 +54,7 @@ def machine_facts() -> list[str]:
     versions = dict(_installed())
     return [
         time.strftime("%Y-%m-%d", time.gmtime()),
+        *_gpus(),
         f"{cores} cores of {_processor()}, {memory:.0f} GiB, load {os.getloadavg()[0]:.1f} before the first server",
         f"Python {platform.python_version()}, " + ", ".join(f"{name} {version}" for name, version in versions.items()),
     ]
@@ -79,9 +82,9 @@ def show(rows: list[Row], facts: list[str], notes: list[str], console: Console) 
     console.print(table)
 
 
-def markdown(rows: list[Row], facts: list[str], notes: list[str]) -> str:
-    """Return the table as a Markdown page."""
-    lines = ["# What Raygate costs", "", "Written by `make bench`; only figures of one run compare.", ""]
+def markdown(rows: list[Row], facts: list[str], notes: list[str], command: str) -> str:
+    """Return the table as a Markdown page that names the command it is from."""
+    lines = ["# What Raygate costs", "", f"Written by `{command}`; only figures of one run compare.", ""]
     lines += [*(f"- {fact}" for fact in facts), ""]
     lines += [_line(COLUMNS), _line(["---"] + ["---:"] * (len(COLUMNS) - 2) + ["---"])]
     lines += [_line([f"**{row.title}**", *row.cells[1:]] if row.is_heading else row.cells) for row in rows]
@@ -96,6 +99,13 @@ def _processor() -> str:
     information = Path("/proc/cpuinfo")
     names = re.findall(r"^model name\s*:\s*(.+)$", information.read_text(), re.M) if information.exists() else []
     return names[0] if names else platform.machine()
+
+
+def _gpus() -> list[str]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def _installed() -> Iterator[tuple[str, str]]:

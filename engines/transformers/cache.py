@@ -5,7 +5,6 @@ Rows are padded on the right and the active ones are contiguous, so that joining
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -68,22 +67,26 @@ class SlotCache(Cache):  # type: ignore[misc]
     def __init__(self, layer_count: int, row_count: int) -> None:
         self.row_count = row_count
         self.capacity = BLOCK
+        self.epoch = 0
+        """Changes when keys and values move to other memory."""
         super().__init__(layers=[SlotLayer(self) for _ in range(layer_count)])
 
-    def place(self, first_row: int, positions: Tensor, length: int) -> None:
-        """Say where the next forward writes.
+    def place(self, rows: slice, row_index: Tensor, positions: Tensor, length: int) -> None:
+        """Say where the next forward writes, and how much it sees.
 
         Args:
-            first_row: the first of the step's rows.
+            rows: the step's rows, for reading.
+            row_index: the row to which each of them writes, of shape [rows, 1].
             positions: each token's position, of shape [rows, tokens].
-            length: one more than the highest of them.
+            length: tokens of each row that the step sees: one more than the highest position, or above.
         """
         if length > self.capacity:
             self.capacity = -(-length // BLOCK) * BLOCK
+            self.epoch += 1
             for layer in self.layers:
                 layer.grow()
-        self.rows = slice(first_row, first_row + len(positions))
-        self.row_index = torch.arange(first_row, first_row + len(positions), device=positions.device)[:, None]
+        self.rows = rows
+        self.row_index = row_index
         self.positions = positions
         self.length = length
 
@@ -104,6 +107,7 @@ class SlotCache(Cache):  # type: ignore[misc]
     def clear(self) -> None:
         """Forget all rows, and give back the memory."""
         self.capacity = BLOCK
+        self.epoch += 1
         for layer in self.layers:
             layer.is_initialized = False
             layer.keys = layer.values = None

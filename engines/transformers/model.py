@@ -8,7 +8,8 @@ from transformers import AutoModelForCausalLM
 
 from engines.base import EngineStartError
 from engines.transformers.attention import SLOTS
-from engines.transformers.cache import SlotCache
+from engines.transformers.cache import BLOCK, SlotCache
+from engines.transformers.graphs import DecodeGraphs
 
 ATTENTION_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 
@@ -44,7 +45,11 @@ class Model:
         self.vocabulary_size: int = config.vocab_size
         self.dtype = self._model.dtype
         self.eos_token_ids = _as_set(self._model.generation_config.eos_token_id)
-        self.cache = SlotCache(config.num_hidden_layers, rows)
+        # One row more takes what a captured step's padding writes.
+        self.cache = SlotCache(config.num_hidden_layers, rows if on_cpu else rows + 1)
+        self._graphs = None
+        if self.device.type == "cuda":
+            self._graphs = DecodeGraphs(self.next_logits, self.cache, rows=rows, device=self.device)
         self.last_logits(0, [[0, 0], [0]][:rows], [0, 0][:rows])
 
     def last_logits(self, first_row: int, tokens: Sequence[Sequence[int]], starts: Sequence[int]) -> Tensor:
@@ -55,6 +60,8 @@ class Model:
             tokens: what is new in each row.
             starts: the position of the first of it.
         """
+        if self._graphs and first_row == 0 and max(map(len, tokens)) == 1:
+            return self._graphs.logits([row[0] for row in tokens], starts)
         lasts = [len(row) - 1 for row in tokens]
         wanted = sorted(set(lasts))
         logits = self._forward(first_row, tokens, starts, torch.tensor(wanted, device=self.device))
@@ -67,20 +74,36 @@ class Model:
         return self._forward(row, [tokens], [start], 0)[0]
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def next_logits(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """Run one token a row at the cache's present place; return the logits after each, as float32.
+
+        Args:
+            ids: the tokens, of shape [rows, 1].
+            positions: where they stand, of the same shape.
+        """
+        return self._run(ids, positions, 1)[:, 0]
+
+    def rest(self) -> None:
+        """Give back the memory of long sequences, now that there are none; captured steps keep it, and read there."""
+        if self._graphs is None and self.cache.capacity > BLOCK:
+            self.cache.clear()
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def _forward(
         self, first_row: int, tokens: Sequence[Sequence[int]], starts: Sequence[int], keep: int | Tensor
     ) -> Tensor:
         width = max(map(len, tokens))
         padded = [[*row, *[0] * (width - len(row))] for row in tokens]
         positions = torch.tensor([list(range(start, start + width)) for start in starts], device=self.device)
+        rows = slice(first_row, first_row + len(tokens))
+        row_index = torch.arange(rows.start, rows.stop, device=self.device)[:, None]
         # Padding is written beyond its row's end, where nothing looks before a real token has replaced it.
-        self.cache.place(first_row, positions, max(starts) + width)
+        self.cache.place(rows, row_index, positions, max(starts) + width)
+        return self._run(torch.tensor(padded, device=self.device), positions, keep)
+
+    def _run(self, ids: Tensor, positions: Tensor, keep: int | Tensor) -> Tensor:
         output = self._model(
-            input_ids=torch.tensor(padded, device=self.device),
-            position_ids=positions,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=keep,
+            input_ids=ids, position_ids=positions, past_key_values=self.cache, use_cache=True, logits_to_keep=keep
         )
         logits: Tensor = output.logits.float()
         return logits

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from engines.base import Load
-from engines.transformers.cache import BLOCK
 from engines.transformers.model import Model
 from engines.transformers.sampling import sample
 from engines.transformers.sequence import Piece, Sequence
@@ -99,8 +98,8 @@ class Scheduler:
     def _take_arrivals(self) -> bool:
         """Queue what has arrived, and wait for it when there is nothing else to do; false when it is time to end."""
         idle = not (self._waiting or self._joining or self._running)
-        if idle and self._model.cache.capacity > BLOCK:
-            self._model.cache.clear()
+        if idle:
+            self._model.rest()
         while idle or not self._arrivals.empty():
             arrived = self._arrivals.get()
             if arrived is None:

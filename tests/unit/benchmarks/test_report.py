@@ -67,7 +67,7 @@ def test_the_table_has_a_row_for_every_figure_and_every_target() -> None:
 
 
 def test_markdown_holds_the_rows_the_facts_and_the_notes() -> None:
-    page = markdown([Row("Echo"), Row("requests/s", ["1", "2"], "2 x", "6 x")], ["a fact"], ["a note"])
+    page = markdown([Row("Echo"), Row("requests/s", ["1", "2"], "2 x", "6 x")], ["a fact"], ["a note"], "make bench")
     assert "| **Echo** |  |  |  |  |  |" in page
     assert "| requests/s | 1 | 2 |  | 2 x | 6 x |" in page
     assert "- a fact" in page

@@ -19,6 +19,7 @@ from transformers import (
 
 from engines.base import EngineStartError
 from engines.transformers.cache import BLOCK
+from engines.transformers.graphs import DecodeGraphs
 from engines.transformers.model import Model
 
 SIZES: dict[str, Any] = {
@@ -75,6 +76,27 @@ def test_rows_of_a_batch_have_the_logits_of_their_own_text(architecture: str, tm
     for row, prompt in enumerate(PROMPTS):
         torch.testing.assert_close(after_prompts[row], expected(source, prompt), atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(after_one_more[row], expected(source, [*prompt, 11 + row]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@torch.inference_mode()
+def test_a_step_of_fixed_shape_has_the_same_logits_and_leaves_other_rows_alone(
+    architecture: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = saved(ARCHITECTURES[architecture], tmp_path)
+    model = Model(source, rows=4, dtype="float32", device="cpu")
+    graphs = DecodeGraphs(model.next_logits, model.cache, rows=3, device=model.device)
+    model.last_logits(0, PROMPTS, [0, 0, 0])
+
+    steps = [graphs.logits([11 + step, 12 + step], [20 + step, 3 + step]).clone() for step in range(2)]
+    joining = model.last_logits(2, [[13]], [len(PROMPTS[2])])
+
+    for row in (0, 1):
+        ahead = [11 + row, 12 + row]
+        torch.testing.assert_close(steps[0][row], expected(source, PROMPTS[row] + ahead[:1]), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(steps[1][row], expected(source, PROMPTS[row] + ahead), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(joining[0], expected(source, [*PROMPTS[2], 13]), atol=1e-4, rtol=1e-4)
+    assert caplog.text.count("cannot be captured") == 1  # there is no GPU here, and no step is lost for it
 
 
 @torch.inference_mode()
