@@ -10,6 +10,9 @@ from pathlib import Path
 from gateway import errors
 from gateway.errors import ApiError
 
+GATEWAY_STARTS_S = 5
+"""Within which a gateway that died is usually replaced."""
+
 
 def _errors(answer_timeout_s: float) -> dict[int, ApiError]:
     """Return the answer to each of HAProxy's own statuses."""
@@ -20,7 +23,9 @@ def _errors(answer_timeout_s: float) -> dict[int, ApiError]:
         500: errors.internal(),
         501: malformed,
         502: errors.internal(),
-        503: errors.overloaded("No gateway process is ready to take the request. Please retry."),
+        503: errors.overloaded(
+            "No gateway process is ready to take the request. Please retry.", retry_after_s=GATEWAY_STARTS_S
+        ),
         504: errors.timeout(answer_timeout_s),
     }
 

@@ -227,9 +227,11 @@ def internal() -> ApiError:
     return ApiError(500, message, type="server_error", code="internal_error")
 
 
-def overloaded(message: str = "The server is currently overloaded. Please retry.") -> ApiError:
+def overloaded(
+    message: str = "The server is currently overloaded. Please retry.", *, retry_after_s: int = 1
+) -> ApiError:
     """No replica takes the request now."""
-    headers = {"retry-after": "1"}
+    headers = {"retry-after": str(retry_after_s)}
     return ApiError(503, message, type="service_unavailable_error", code="server_is_overloaded", headers=headers)
 
 

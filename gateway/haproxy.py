@@ -6,6 +6,7 @@ Ray Serve runs whatever ``RAY_SERVE_HAPROXY_BINARY_PATH`` names, at the start an
 * metrics and statistics are for this machine alone, where Ray Serve opens them to every interface;
 * clients connect to the interface that the operator chose, while Ray Serve stays on the loopback interface;
 * an error that HAProxy answers itself has the shape of every other error, and a request id;
+* while no gateway is up it says so: Ray Serve would send requests to its own proxy, which holds them without bound;
 * the gateway learns each client's address: uvicorn believes the last ``X-Forwarded-For`` of a proxy on its own machine,
   so HAProxy must write one, or a client would choose its own;
 * a client that sends its headers too slowly is let go, and so is one that never ends its body, or does not read;
@@ -29,11 +30,14 @@ _REQUEST_ID = """\
     http-after-response set-header x-request-id %[uuid] if !{ res.hdr(x-request-id) -m found }"""  # noqa: E501
 
 _GRPC_UNAVAILABLE = (
-    "status 200 content-type application/grpc hdr grpc-status 14"
+    "content-type application/grpc hdr grpc-status 14"
     ' hdr grpc-message "No gateway process is ready to take the request. Please retry."'
 )
 
 _REPLACED = ("errorfile ", "timeout http-request ", "timeout client ", "option splice-request", "option forwardfor")
+
+_BACKUP = " backup"
+"""How the line of a server ends that is asked when no other is up."""
 
 
 def amended(config: str, host: str, pages: Path, client_timeout_s: int) -> str:
@@ -76,8 +80,13 @@ def _amended(line: str, section: str, host: str, pages: Path, client_timeout_s: 
             return [bind, "    option forwardfor", *request_id]
         case (("backend default_backend" | "backend default_grpc_backend"), "http-request"):
             # No application has the route yet: the gateway is still starting.
-            unavailable = f"status 503 errorfile {pages / '503'}.http"
-            return [f"    http-request return {_GRPC_UNAVAILABLE if 'grpc' in section else unavailable}"]
+            unavailable = f"503 errorfile {pages / '503'}.http"
+            return [
+                f"    http-request return status {f'200 {_GRPC_UNAVAILABLE}' if 'grpc' in section else unavailable}"
+            ]
+        case _, "server" if line.rstrip().endswith(_BACKUP):
+            # gRPC clients read no error page, but prefer a gRPC status to the one of HTTP.
+            return [f"    http-error status 503 {_GRPC_UNAVAILABLE}"] if "grpc" in section else []
     return [line]
 
 

