@@ -9,6 +9,7 @@ Ray Serve runs whatever ``RAY_SERVE_HAPROXY_BINARY_PATH`` names, at the start an
 * while no gateway is up it says so: Ray Serve would send requests to its own proxy, which holds them without bound;
 * the gateway learns each client's address: uvicorn believes the last ``X-Forwarded-For`` of a proxy on its own machine,
   so HAProxy must write one, or a client would choose its own;
+* a client whose gateway dies under its first request is told so;
 * a client that sends its headers too slowly is let go, and so is one that never ends its body, or does not read;
 * a client that leaves is noticed: with ``splice-request``, HAProxy 2.8 no longer reads from a client whose body came
   after its headers, as httpx sends it, and generation would go on for nobody.
@@ -34,7 +35,10 @@ _GRPC_UNAVAILABLE = (
     ' hdr grpc-message "No gateway process is ready to take the request. Please retry."'
 )
 
-_REPLACED = ("errorfile ", "timeout http-request ", "timeout client ", "option splice-request", "option forwardfor")
+_REPLACED = (
+    *("errorfile ", "timeout http-request ", "timeout client ", "http-reuse "),
+    *("option splice-request", "option forwardfor"),
+)
 
 _BACKUP = " backup"
 """How the line of a server ends that is asked when no other is up."""
@@ -71,7 +75,9 @@ def _amended(line: str, section: str, host: str, pages: Path, client_timeout_s: 
             files = [f"    errorfile {status} {pages / status}.http" for status in statuses]
             # A client that is too slow with its headers is closed without an answer: the SDK would repeat a 408.
             timeouts = [f"    timeout http-request {HEADER_TIMEOUT_S}s", f"    timeout client {client_timeout_s}s"]
-            return [line, *timeouts, "    errorfile 408 /dev/null", *files]
+            # Of a gateway that dies under a request on a reused connection, HAProxy tells nothing: it closes, and the
+            # client is to ask again. With "safe", no client's first request is one.
+            return [line, *timeouts, "    http-reuse safe", "    errorfile 408 /dev/null", *files]
         case (("frontend prometheus" | "listen stats"), "bind"):
             return [f"    bind 127.0.0.1:{port}"]
         case (("frontend http_frontend" | "frontend grpc_frontend"), "bind"):

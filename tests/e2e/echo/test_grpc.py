@@ -16,7 +16,7 @@ from google.rpc.status_pb2 import Status
 
 from gateway.grpc.chat_pb2 import ChatMessage, ChatRequest
 from gateway.grpc.chat_pb2_grpc import ChatStub
-from tests.e2e.echo.test_path import running
+from tests.e2e.figures import running
 from tests.e2e.running import KEY, Raygate
 from tests.e2e.waiting import within
 

@@ -11,22 +11,12 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.e2e.figures import figure, running
 from tests.e2e.running import KEY, Raygate
 from tests.e2e.waiting import within
 
 CHAT = "/v1/chat/completions"
 LONG = {"messages": [{"role": "user", "content": "word"}], "max_tokens": 2000}
-
-
-def figure(http: httpx.Client, name: str, model: str) -> float:
-    families = text_string_to_metric_families(http.get("/metrics").text)
-    samples = [sample for family in families if family.name == name for sample in family.samples]
-    return sum(sample.value for sample in samples if sample.labels["model"] == model)
-
-
-def running(http: httpx.Client, model: str) -> float:
-    """Return the engine's own count of running requests."""
-    return figure(http, "raygate_engine_requests_running", model)
 
 
 def await_first(response: httpx.Response) -> Iterator[str]:

@@ -19,9 +19,11 @@ import httpx
 import psutil
 import pytest
 
+from tests.e2e.figures import running
 from tests.e2e.lifecycle import offline
 from tests.e2e.lifecycle.contract import error_of
 from tests.e2e.running import RAYGATE, Ended, Raygate, raygate
+from tests.e2e.waiting import within
 
 CONFIG = """
 models:
@@ -36,6 +38,7 @@ gateway:
 """
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "echo", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
+SLOW = json.dumps({**HELLO, "model": "slow"}).encode()
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: raygate\r\nContent-Type: application/json\r\n"
 GREETED = "Ctrl-C stops it."
 HEADERS_TIMEOUT_S = 30
@@ -191,6 +194,20 @@ def test_without_any_gateway_haproxy_speaks_the_contract_until_one_is_back(first
     *meanwhile, last = answers_until(200, 60, first, key)
     assert last.status_code == 200
     assert {answer.status_code for answer in meanwhile} <= {503}
+
+
+def test_a_clients_first_request_whose_gateway_dies_is_told_so(first: Raygate, key: str) -> None:
+    asked = HEAD + f"Authorization: Bearer {key}\r\nContent-Length: {len(SLOW)}\r\n\r\n".encode() + SLOW
+    with socket.create_connection(("127.0.0.1", first.port), timeout=30) as client, first.client(key) as http:
+        client.sendall(asked)
+        assert within(10, lambda: running(http, "slow") == 1)
+        for gateway in first.processes("ServeReplica:gateway"):
+            gateway.kill()
+        head, _, body = client.recv(65536).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 500 ")
+    assert b"x-request-id: " in head
+    assert json.loads(body)["error"]["type"] == "server_error"
+    assert answers_until(200, 60, first, key)[-1].status_code == 200
 
 
 def test_a_client_may_wait_for_its_answer_longer_than_it_may_pause(http: httpx.Client) -> None:

@@ -7,20 +7,12 @@ import json
 import httpx
 import pytest
 
+from tests.e2e.figures import running
 from tests.e2e.running import KEY, Raygate
 from tests.e2e.waiting import within
 
 CHAT = "/v1/chat/completions"
 QUESTION = {"messages": [{"role": "user", "content": "How do I revoke a key?"}]}
-
-
-def running(http: httpx.Client, model: str) -> int:
-    """Return how many requests a model works on by its own account."""
-    lines = http.get("/metrics").text.splitlines()
-    counts = [
-        line for line in lines if line.startswith("raygate_engine_requests_running{") and f'model="{model}"' in line
-    ]
-    return sum(int(float(line.split()[-1])) for line in counts)
 
 
 def test_a_class_of_ones_own_is_a_model_and_may_ask_another_pipeline(http: httpx.Client) -> None:

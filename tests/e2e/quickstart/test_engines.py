@@ -7,8 +7,8 @@ import json
 import httpx
 import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.e2e.figures import figure, running
 from tests.e2e.running import KEY, Raygate
 from tests.e2e.waiting import within
 
@@ -18,12 +18,7 @@ STORY = {"messages": [{"role": "user", "content": "Tell me a very long story."}]
 
 def engine_requests(http: httpx.Client, model: str) -> tuple[float, float]:
     """Return the engine's own counts: running and queued."""
-    counts = {"raygate_engine_requests_running": 0.0, "raygate_engine_requests_queued": 0.0}
-    for family in text_string_to_metric_families(http.get("/metrics").text):
-        if family.name in counts:
-            counts[family.name] = sum(s.value for s in family.samples if s.labels["model"] == model)
-    running, queued = counts.values()
-    return running, queued
+    return running(http, model), figure(http, "raygate_engine_requests_queued", model)
 
 
 async def leave_early(quickstart: Raygate, body: dict[str, object], clients: int) -> None:
