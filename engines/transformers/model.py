@@ -45,11 +45,10 @@ class Model:
         self.vocabulary_size: int = config.vocab_size
         self.dtype = self._model.dtype
         self.eos_token_ids = _as_set(self._model.generation_config.eos_token_id)
+        captured = self.device.type == "cuda"
         # One row more takes what a captured step's padding writes.
-        self.cache = SlotCache(config.num_hidden_layers, rows if on_cpu else rows + 1)
-        self._graphs = None
-        if self.device.type == "cuda":
-            self._graphs = DecodeGraphs(self.next_logits, self.cache, rows=rows, device=self.device)
+        self.cache = SlotCache(config.num_hidden_layers, rows + captured)
+        self._graphs = DecodeGraphs(self.next_logits, self.cache, rows=rows, device=self.device) if captured else None
         self.last_logits(0, [[0, 0], [0]][:rows], [0, 0][:rows])
 
     def last_logits(self, first_row: int, tokens: Sequence[Sequence[int]], starts: Sequence[int]) -> Tensor:
