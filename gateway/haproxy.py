@@ -36,8 +36,12 @@ _GRPC_UNAVAILABLE = (
 )
 
 _REPLACED = (
-    *("errorfile ", "timeout http-request ", "timeout client ", "http-reuse "),
-    *("option splice-request", "option forwardfor"),
+    "errorfile ",
+    "timeout http-request ",
+    "timeout client ",
+    "http-reuse ",
+    "option splice-request",
+    "option forwardfor",
 )
 
 _BACKUP = " backup"
