@@ -8,9 +8,8 @@ A request's life with it::
     access.ledger.begin(row, price)
     try:
         async with access.reserve(key, model=model, estimate=estimate, price=price) as reservation:   # Rejected
-            ...                                                         # relay; now and then:
-            reservation.progress(completion_tokens=n)
-            access.ledger.progress(row.id, n)
+            access.ledger.follow(row.id, lambda: tokens_so_far)         # asked now and then
+            ...                                                         # relay
             reservation.settle(usage)
     finally:
         row.status = 200                                                # and what else is known by now

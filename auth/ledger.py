@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,7 +38,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Open:
     request: OpenRequest
-    completion_tokens: int = 0
+    tokens: Callable[[], int] = int
     journaled_tokens: int | None = None
 
 
@@ -94,9 +95,9 @@ class Ledger:
         """
         self._open[row.id] = _Open(OpenRequest(row, price))
 
-    def progress(self, row_id: str, completion_tokens: int) -> None:
-        """Note how many completion tokens an open request has had in all."""
-        self._open[row_id].completion_tokens = completion_tokens
+    def follow(self, row_id: str, tokens: Callable[[], int]) -> None:
+        """Ask ``tokens``, as often as the journal is written, how many completion tokens an open request has had."""
+        self._open[row_id].tokens = tokens
 
     def record(self, row: LedgerRow) -> None:
         """Take the final row of a request, begun or not. Never waits, never raises."""
@@ -136,10 +137,8 @@ class Ledger:
 
     def _to_journal(self) -> list[tuple[_Open, int]]:
         """Return the open requests of which the journal does not know, or not the newest tokens."""
-        entries = self._open.values()
-        return [
-            (entry, entry.completion_tokens) for entry in entries if entry.journaled_tokens != entry.completion_tokens
-        ]
+        counted = [(entry, entry.tokens()) for entry in self._open.values()]
+        return [(entry, tokens) for entry, tokens in counted if entry.journaled_tokens != tokens]
 
     async def _keep_writing(self) -> None:
         while not self._closing.is_set():

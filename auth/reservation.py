@@ -33,13 +33,10 @@ class Reservation:
     """Entering it admits the request or raises ``Rejected``; leaving it settles what is not settled yet::
 
         async with limiter.reserve(key, project, model="smollm2", estimate=Usage(120, 256)) as reservation:
-            reservation.progress(completion_tokens=17)  # as they are relayed
             reservation.settle(Usage(118, 64))          # as the engine reports at the end
         reservation.amend(Usage(118, 66), price)        # if it reports when the request is over already
 
-    Whoever leaves without settling (the client has gone, the engine has died) pays for the estimated prompt and the
-    completion tokens that ``progress`` has told of; where it never told of any, for the whole estimate. Settling
-    never waits, so a cancelled request settles too.
+    Whoever leaves without settling pays for the whole estimate. Settling never waits: a cancelled request settles too.
     """
 
     def __init__(
@@ -57,7 +54,6 @@ class Reservation:
         self._counters = counters
         self._admit = admit
         self._clock = clock
-        self._so_far: int | None = None
         self._charges: list[Charge] = []
 
     async def __aenter__(self) -> Self:
@@ -69,23 +65,12 @@ class Reservation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.settled is None:
-            self.settle(self.so_far)
-
-    @property
-    def so_far(self) -> Usage:
-        """What the request would be charged if it ended now."""
-        if self._so_far is None:
-            return self.estimate
-        return Usage(self.estimate.prompt_tokens, self._so_far)
+            self.settle(self.estimate)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The ``x-ratelimit-*`` headers, with this request counted."""
         return ratelimit_headers(self._counters, self._clock())
-
-    def progress(self, completion_tokens: int) -> None:
-        """Tell how many completion tokens have been relayed in all."""
-        self._so_far = completion_tokens
 
     def settle(self, usage: Usage, price: Price | None = None) -> None:
         """Charge what the request has used; ``price`` is that of the model which answered, if another did.

@@ -3,7 +3,7 @@
 import os
 
 from benchmarks.load import Stint
-from benchmarks.measure import Results, Sample, Workload
+from benchmarks.measure import Figure, Results, Sample, Workload
 from benchmarks.report import Row
 
 DIRECT, RAYGATE = "vLLM directly", "Raygate"
@@ -41,31 +41,50 @@ def rows(streams: Results, beginnings: Results) -> list[Row]:
     heading = Row(f"SmolLM2 on vLLM, streams of {TOKENS} tokens")
     throughput = [_throughput(streams, workload.name) for workload in STREAMS]
     first_tokens = [_first_token(beginnings, workload.name) for workload in BEGINNINGS]
-    return [heading, *throughput, _taken(streams, STREAMS[-1].name), *first_tokens]
+    busiest = STREAMS[-1].name
+    return [heading, *throughput, _on_core(streams, busiest), _taken(streams, busiest), *first_tokens]
 
 
 def _throughput(results: Results, workload: str) -> Row:
     figures = [f"{results.median(workload, server, _tokens_per_s):,.1f}" for server in (DIRECT, RAYGATE)]
-    change = (results.against(workload, RAYGATE, DIRECT, _tokens_per_s) - 1) * 100
-    error = results.uncertainty(workload, RAYGATE, DIRECT, _tokens_per_s) * 100
-    return Row(f"tokens/s, {workload}", figures, compared=f"{change:+.1f} % (± {error:.1f})", target="at least -1 %")
+    return Row(f"tokens/s, {workload}", figures, _change(results, workload, _tokens_per_s), "at least -1 %")
+
+
+def _on_core(results: Results, workload: str) -> Row:
+    """Return for how much of the time the model has run: what the path took from it, however fast the machine was.
+
+    A shared machine's speed changes by more than a percent from one second to the next, and tokens/s with it.
+    """
+    figures = [f"{results.median(workload, server, _model_percent):.1f}" for server in (DIRECT, RAYGATE)]
+    change = _change(results, workload, _model_percent)
+    return Row(f"the model on a core, % of the time, {workload}", figures, change, "at least -1 %")
+
+
+def _change(results: Results, workload: str, figure: Figure) -> str:
+    change = results.against(workload, RAYGATE, DIRECT, figure) - 1
+    error = results.uncertainty(workload, RAYGATE, DIRECT, figure)
+    return f"{100 * change:+.1f} % (± {100 * error:.1f})"
 
 
 def _taken(results: Results, workload: str) -> Row:
     """Return what the path takes of the cores that the model could have: idle, when the model is asked directly."""
     figures = [f"{results.median(workload, server, _path_percent):.1f}" for server in (DIRECT, RAYGATE)]
     added = results.added(workload, RAYGATE, DIRECT, _path_percent)
-    return Row(f"HAProxy and gateway, % of all cores, {workload}", figures, compared=f"{added:+.1f} points")
+    return Row(f"HAProxy and gateway, % of all cores, {workload}", figures, f"{added:+.1f} points")
 
 
 def _first_token(results: Results, workload: str) -> Row:
     figures = [f"{results.median(workload, server, _first_token_ms):,.1f}" for server in (DIRECT, RAYGATE)]
     added = results.added(workload, RAYGATE, DIRECT, _first_token_ms)
-    return Row(f"first token p50 ms, {workload}", figures, compared=f"{added:+.1f} ms", target="at most +5 ms")
+    return Row(f"first token p50 ms, {workload}", figures, f"{added:+.1f} ms", "at most +5 ms")
 
 
 def _tokens_per_s(sample: Sample) -> float:
     return sample.figures.requests * TOKENS / sample.figures.seconds
+
+
+def _model_percent(sample: Sample) -> float:
+    return 100 * sample.cpu_s["model"] / sample.figures.seconds
 
 
 def _path_percent(sample: Sample) -> float:

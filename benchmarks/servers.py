@@ -22,6 +22,7 @@ from tests.e2e.running import KEY, REPOSITORY, Raygate, free_port, raygate
 CHAT = "/v1/chat/completions"
 START_S = 120
 
+_PARTS = {"haproxy": "bin/haproxy", "gateway": "gateway:gateway", "engine": ":engine"}
 _DIRECT_PORTS = range(30000, 31001)
 """Where Ray Serve's replicas listen themselves."""
 
@@ -93,7 +94,7 @@ def through_raygate(config: Path) -> Iterator[tuple[Server, Raygate]]:
         models = default_home() / "models"
         models.mkdir(parents=True, exist_ok=True)
         (home / "models").symlink_to(models)
-        parts = {"haproxy": "bin/haproxy", "gateway": "gateway:gateway", "engine": ":engine"}
+        parts = {**_PARTS, "model": "VLLM::EngineCore"}
         with raygate(config, home) as running:
             root = psutil.Process(running.process.pid)
             headers = {"authorization": f"Bearer {KEY}"}
@@ -107,8 +108,7 @@ def ungoverned_path() -> Iterator[Server]:
     with _private_folder() as folder:
         command = [sys.executable, "-m", "benchmarks.ungoverned", str(port), str(folder / "home")]
         with _running(command, dict(os.environ), folder / "serve.log") as process:
-            parts = {"haproxy": "bin/haproxy", "gateway": "gateway:gateway", "engine": ":engine"}
-            server = Server(f"http://127.0.0.1:{port}{CHAT}", {}, process, parts)
+            server = Server(f"http://127.0.0.1:{port}{CHAT}", {}, process, _PARTS)
             _await_answer(server)
             yield server
 

@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from starlette.types import Message, Scope, Send
@@ -96,9 +97,9 @@ class Response:
         """Send the status line and headers."""
         await self({"type": "http.response.start", "status": status, "headers": headers})
 
-    async def chunk(self, body: bytes) -> None:
+    def chunk(self, body: bytes) -> Awaitable[None]:
         """Send a part of the body."""
-        await self.send({"type": "http.response.body", "body": body, "more_body": True})
+        return self.send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self, body: bytes = b"") -> None:
         """Send the last part of the body."""

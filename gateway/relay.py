@@ -5,6 +5,7 @@ patterns that cannot occur inside a JSON string, where every quote is escaped.
 """
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Stream(ABC):
     Attributes:
         usage: the engine's count, once it has arrived.
         events: events relayed so far.
+        first_event_at: seconds of the monotonic clock.
         error: what went wrong after the status had left.
         finish_reason: of the last choice that finished.
         done: whether the answer is complete: what follows is not relayed.
@@ -43,6 +45,7 @@ class Stream(ABC):
 
     usage: Usage | None = field(default=None, kw_only=True)
     events: int = field(default=0, kw_only=True)
+    first_event_at: float | None = field(default=None, kw_only=True)
     error: errors.ApiError | None = field(default=None, kw_only=True)
     finish_reason: str | None = field(default=None, kw_only=True)
     done: bool = field(default=False, kw_only=True)
@@ -78,7 +81,10 @@ class Stream(ABC):
                 end = held.rfind(b"\n\n") + 2
                 if end >= 2:
                     whole, held = (held, b"") if end == len(held) else (held[:end], held[end:])
-                    if events := self.mended(whole):
+                    events = self.mended(whole)
+                    if self.first_event_at is None and self.events:
+                        self.first_event_at = time.monotonic()
+                    if events:
                         await send(events)
                 if not self.done:
                     chunk = await read()

@@ -147,15 +147,11 @@ def _cache_salt(services: Services, model: ModelEntry, call: Call, project: str)
 
 async def _relay_stream(answer: Answer, call: Call, settlement: Settlement, keep_alive_s: float) -> None:
     response = settlement.response
-    stream = settlement.stream = call.form.stream(call)
-
-    async def send(events: bytes) -> None:
-        if stream.events:
-            settlement.progressed(stream)
-        await response.chunk(events)
-
+    stream = call.form.stream(call)
+    settlement.streams(stream)
     await response.start(200, list(_EVENT_STREAM))
-    await stream.relay(answer.read, send, keep_alive_s)
+    # In a task of its own: here, every event would wake up each coroutine between Ray Serve and us.
+    await asyncio.create_task(stream.relay(answer.read, response.chunk, keep_alive_s), name="relay")
     await response.end()
 
 

@@ -38,7 +38,7 @@ class Settlement:
         model: what answers, or may: it has been asked.
         stream: the answer on its way, if it is one of events.
         whole: the answer, if it came whole.
-        first_token_s, queued_s: seconds since the request arrived.
+        whole_s, queued_s: seconds since the request arrived.
     """
 
     access: Access
@@ -51,7 +51,7 @@ class Settlement:
     model: ModelEntry | None = None
     stream: Stream | None = None
     whole: Whole | None = None
-    first_token_s: float | None = None
+    whole_s: float | None = None
     queued_s: float | None = None
 
     @classmethod
@@ -90,14 +90,13 @@ class Settlement:
     def completed(self, answer: Whole) -> None:
         """Note an answer that came whole."""
         self.whole = answer
-        self.first_token_s = self.response.exchange.elapsed_s()
+        self.whole_s = self.response.exchange.elapsed_s()
         self.row.finish_reason = answer.finish_reason
 
-    def progressed(self, stream: Stream) -> None:
-        """Note how far a stream has come, for whoever recovers the journal if this process is killed."""
-        if self.first_token_s is None:
-            self.first_token_s = self.response.exchange.elapsed_s()
-        self.access.ledger.progress(self.row.id, stream.tokens)
+    def streams(self, stream: Stream) -> None:
+        """Note the stream that is the answer; how far it has come is journaled, in case this process is killed."""
+        self.stream = stream
+        self.access.ledger.follow(self.row.id, lambda: stream.tokens)
 
     def broke_off(self) -> None:
         """Note that the request ends without its answer; a batch's line is then as if no engine had taken it."""
@@ -111,6 +110,13 @@ class Settlement:
         if self.model is None:
             return NOTHING
         return self._reported or Usage(self.row.prompt_tokens, self.stream.tokens if self.stream else 0)
+
+    @property
+    def _first_token_s(self) -> float | None:
+        """Seconds from the request's arrival to its first token, or to its whole answer."""
+        if self.stream is None or self.stream.first_event_at is None:
+            return self.whole_s
+        return self.stream.first_event_at - self.response.exchange.started_at
 
     @property
     def _reported(self) -> Usage | None:
@@ -134,7 +140,7 @@ class Settlement:
         total_s = self.response.exchange.elapsed_s()
         row = self.row
         row.status, row.error_code = status, code
-        row.queued_s, row.ttft_s, row.total_s = self.queued_s, self.first_token_s, total_s
+        row.queued_s, row.ttft_s, row.total_s = self.queued_s, self._first_token_s, total_s
         if self.stream:
             row.finish_reason = self.stream.finish_reason
         if row.model_asked:
@@ -142,7 +148,7 @@ class Settlement:
                 row.model_asked,
                 status=status,
                 code=code,
-                first_token_s=self.first_token_s if self.stream else None,
+                first_token_s=row.ttft_s if self.stream else None,
                 total_s=total_s,
             )
         used = self.used

@@ -21,8 +21,7 @@ async def test_a_requests_life(store: Store, database_url: str) -> None:
     row = LedgerRow("req-1", key.id, key.project, model_asked="m", prompt_tokens=12)
     access.ledger.begin(row)
     async with access.reserve(key, model="m", estimate=Usage(12, 100)) as reservation:
-        reservation.progress(completion_tokens=3)
-        access.ledger.progress(row.id, 3)
+        access.ledger.follow(row.id, lambda: 3)
         reservation.settle(Usage(11, 7))
     access.ledger.record(replace(row, model="m", prompt_tokens=11, completion_tokens=7, status=200))
     with pytest.raises(Rejected):

@@ -31,13 +31,12 @@ from auth.store import Store
 async def main(url):
     ledger = await Ledger.open(Store(url), gateway="victim")
     open_rows = [LedgerRow("r", "key_1", "default", "m", model="m", prompt_tokens=10) for _ in range(20)]
+    tokens = 0
     for row in open_rows:
         ledger.begin(row)
-    tokens = 0
+        ledger.follow(row.id, lambda: tokens)
     while True:
         tokens += 1
-        for row in open_rows:
-            ledger.progress(row.id, tokens)
         done = LedgerRow("r", "key_1", "default", "m", model="m", completion_tokens=1, status=200)
         ledger.begin(done)
         ledger.record(done)

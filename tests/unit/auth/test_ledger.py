@@ -107,7 +107,7 @@ async def test_what_a_dead_replica_had_open_is_recorded_as_lost(store: Store) ->
     row = a_row(prompt_tokens=7, status=0)
     dying.begin(row)
     await journal(dying)
-    dying.progress(row.id, 3)
+    dying.follow(row.id, lambda: 3)
     await journal(dying)
 
     await reap(store)
@@ -122,7 +122,7 @@ async def test_a_lost_request_costs_what_its_tokens_cost_by_the_price_of_its_tim
     row, price = a_row(prompt_tokens=2_000_000, status=0, metadata={"trace": "abc"}), Price(prompt=1, completion=10)
     dying.begin(row, price)
     await journal(dying)
-    dying.progress(row.id, 300_000)
+    dying.follow(row.id, lambda: 300_000)
     await journal(dying)
 
     await reap(store)
@@ -162,7 +162,7 @@ async def test_of_a_lost_request_the_engine_is_asked(store: Store, counted: Usag
     dying = Ledger(store, "dying")
     row = a_row(prompt_tokens=7, replica="r2", status=0)
     dying.begin(row, Price(completion=1_000_000))
-    dying.progress(row.id, 3)
+    dying.follow(row.id, lambda: 3)
     await journal(dying)
 
     await reap(store, count_of)

@@ -72,15 +72,14 @@ async def test_a_reservation_is_settled_once() -> None:
             reservation.settle(ONE)
 
 
-async def test_who_leaves_without_settling_pays_for_the_tokens_so_far() -> None:
+async def test_who_is_cancelled_without_settling_pays_for_the_estimate() -> None:
     world = World()
     limit = Limit("tokens", "minute", 1000)
     with pytest.raises(asyncio.CancelledError):
-        async with reserve(world, limit, estimate=Usage(100, 900)) as reservation:
-            reservation.progress(completion_tokens=17)
+        async with reserve(world, limit, estimate=Usage(100, 800)) as reservation:
             raise asyncio.CancelledError
-    assert reservation.settled == Usage(100, 17)
-    assert (await world.limiters[0].quotas(key_with(limit), PROJECT))[0].remaining == 883
+    assert reservation.settled == Usage(100, 800)
+    assert (await world.limiters[0].quotas(key_with(limit), PROJECT))[0].remaining == 100
 
 
 async def test_what_the_engine_says_afterwards_replaces_what_was_settled() -> None:
@@ -93,12 +92,6 @@ async def test_what_the_engine_says_afterwards_replaces_what_was_settled() -> No
     assert reservation.settled == Usage(90, 60)
     remaining = [quota.remaining for quota in await world.limiters[0].quotas(key_with(*limits), PROJECT)]
     assert remaining == [850, pytest.approx(0.85), 1]
-
-
-async def test_who_never_tells_of_progress_pays_for_the_estimate() -> None:
-    async with reserve(World(), estimate=Usage(100, 900)) as reservation:
-        pass
-    assert reservation.settled == Usage(100, 900)
 
 
 async def test_a_cancelled_request_costs_nothing() -> None:
