@@ -144,11 +144,10 @@ async def list_batches(store: Store, project: str, *, after: str | None, limit: 
         return [_batch_of(row) for row in await connection.execute(query)]
 
 
-async def active_batches(store: Store, limit: int) -> list[Batch]:
+async def active_batches(connection: AsyncConnection, limit: int) -> list[Batch]:
     """Return the batches that have not ended, the oldest first."""
     query = select(BatchRow.__table__).where(BatchRow.status.in_(ACTIVE)).order_by(BatchRow.id).limit(limit)
-    async with store.reading() as connection:
-        return [_batch_of(row) for row in await connection.execute(query)]
+    return [_batch_of(row) for row in await connection.execute(query)]
 
 
 async def cancel_batch(store: Store, project: str, batch_id: str) -> Batch:

@@ -39,8 +39,9 @@ class Office:
                 raise Deposed(self.gateway)
             yield connection
 
-    async def check(self) -> None:
-        """Look whether the office is still held.
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[AsyncConnection]:
+        """Yield a connection for reads that see one state of the database, in which the office is still held.
 
         Raises:
             Deposed: somebody else holds it.
@@ -48,6 +49,7 @@ class Office:
         async with self.store.reading() as connection:
             if (await connection.execute(select(RunnerRow.term))).scalar_one() != self.term:
                 raise Deposed(self.gateway)
+            yield connection
 
 
 async def take_office(store: Store, gateway: str) -> Office | None:

@@ -111,8 +111,9 @@ class _Desk:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _look(self) -> None:
-        await self._run.office.check()
-        for batch in await active_batches(self._run.office.store, SIDE_BY_SIDE):
+        async with self._run.office.reading() as connection:
+            active = await active_batches(connection, SIDE_BY_SIDE)
+        for batch in active:
             self._take_up(batch)
         if time.monotonic() - self._swept_at >= SWEEP_S:
             self._swept_at = time.monotonic()
