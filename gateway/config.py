@@ -105,7 +105,7 @@ class Resources(_Section):
     """What Ray sets aside for each replica of a model.
 
     Attributes:
-        num_cpus: cores; ``None`` means 1 for engines with weights and 0 for the others.
+        num_cpus: cores, and threads to compute with; ``None`` means 1 for engines with weights and 0 for the others.
         num_gpus: GPUs; a fraction shares one.
     """
 
