@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Open:
     request: OpenRequest
-    tokens: Callable[[], int] = int
+    tokens: Callable[[], int] = int  # none, until it streams
     journaled_tokens: int | None = None
 
 

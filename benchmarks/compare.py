@@ -37,7 +37,7 @@ def main() -> None:
     with console.status("starting") as status:
         tell = partial(_tell, status, time.monotonic())
         if args.gpu:
-            rows, notes = _real_model(HERE / "smollm2-gpu.yaml", seconds, tell)
+            rows, notes = _real_model(HERE / "smollm2-gpu.yaml", seconds, tell, on_gpu=True)
         else:
             rows, notes = _all(seconds, tell, many=not args.quick)
     notes += ["The load generator shares the cores with the servers.", *busy]
@@ -51,7 +51,7 @@ def _all(seconds: float, tell: Tell, *, many: bool) -> tuple[list[Row], list[str
     """Return the rows of everything that needs no GPU, and notes on them; ``many`` is whether a million keys are."""
     echo = _measure_echo(seconds, tell)
     governed = _measure_governing(seconds / 3, tell)
-    real, notes = _real_model(HERE / "smollm2.yaml", seconds, tell)
+    real, notes = _real_model(HERE / "smollm2.yaml", seconds, tell, on_gpu=False)
     tell(f"making {many_keys.MANY:,} keys")
     keys = many_keys.rows() if many else []
     rows = [*echo_path.rows(echo), *governing.rows(governed), *keys, *real]
@@ -59,11 +59,11 @@ def _all(seconds: float, tell: Tell, *, many: bool) -> tuple[list[Row], list[str
     return rows, [f"With the echo engine: medians of {echo.rounds} rounds, {failures} requests failed.", *notes]
 
 
-def _real_model(config: Path, seconds: float, tell: Tell) -> tuple[list[Row], list[str]]:
+def _real_model(config: Path, seconds: float, tell: Tell, *, on_gpu: bool) -> tuple[list[Row], list[str]]:
     """Return the rows of the real model, and notes on them."""
     streams, beginnings = _measure_real_model(config, seconds, tell)
     failures = streams.failures() + beginnings.failures()
-    return real_model.rows(streams, beginnings), [
+    return real_model.rows(streams, beginnings, on_gpu=on_gpu), [
         f"With SmolLM2: medians of {streams.rounds} rounds of streams and {beginnings.rounds} of first tokens, "
         f"{failures} requests failed.",
         "The servers take turns, and what is compared is compared within each round.",

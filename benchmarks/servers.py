@@ -23,6 +23,8 @@ CHAT = "/v1/chat/completions"
 START_S = 120
 
 _PARTS = {"haproxy": "bin/haproxy", "gateway": "gateway:gateway", "engine": ":engine"}
+"""Of Raygate's path, as ``Server.parts``."""
+
 _DIRECT_PORTS = range(30000, 31001)
 """Where Ray Serve's replicas listen themselves."""
 

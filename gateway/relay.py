@@ -37,7 +37,7 @@ class Stream(ABC):
     Attributes:
         usage: the engine's count, once it has arrived.
         events: events relayed so far.
-        first_event_at: seconds of the monotonic clock.
+        first_event_at: when the first of them came, in seconds of the monotonic clock.
         error: what went wrong after the status had left.
         finish_reason: of the last choice that finished.
         done: whether the answer is complete: what follows is not relayed.

@@ -94,6 +94,12 @@ async def test_what_the_engine_says_afterwards_replaces_what_was_settled() -> No
     assert remaining == [850, pytest.approx(0.85), 1]
 
 
+async def test_who_leaves_without_settling_pays_for_the_estimate() -> None:
+    async with reserve(World(), estimate=Usage(100, 900)) as reservation:
+        pass
+    assert reservation.settled == Usage(100, 900)
+
+
 async def test_a_cancelled_request_costs_nothing() -> None:
     world = World()
     limits = (Limit("requests", "minute", 1), Limit("tokens", "minute", 2))

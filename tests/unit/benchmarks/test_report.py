@@ -55,7 +55,7 @@ def test_the_table_has_a_row_for_every_figure_and_every_target() -> None:
         Results(1, {(load.name, s): [sample(1, haproxy=1, gateway=1, model=1)] for load in workloads for s in SERVERS})
         for workloads in (real_model.STREAMS, real_model.BEGINNINGS)
     )
-    rows = [*echo_path.rows(echo), *real_model.rows(streams, beginnings)]
+    rows = [*echo_path.rows(echo), *real_model.rows(streams, beginnings, on_gpu=False)]
     assert [row.target for row in rows if row.target] == [
         "at most +2 ms",
         "at least 6 x",
@@ -64,6 +64,10 @@ def test_the_table_has_a_row_for_every_figure_and_every_target() -> None:
         *["at least -1 %"] * 4,
         *["at most +5 ms"] * 3,
     ]
+    assert (
+        len(real_model.rows(streams, beginnings, on_gpu=True))
+        == len(real_model.rows(streams, beginnings, on_gpu=False)) - 1
+    )
 
 
 def test_markdown_holds_the_rows_the_facts_and_the_notes() -> None:
