@@ -24,6 +24,7 @@ WORKDIR /app
 COPY pyproject.toml ./
 COPY scripts/recipe.py scripts/setup.py scripts/
 COPY auth/__init__.py auth/
+COPY doctor/__init__.py doctor/
 COPY engines/__init__.py engines/
 COPY gateway/__init__.py gateway/
 COPY objects/__init__.py objects/
@@ -40,6 +41,7 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
 ARG PIP_EXTRA_INDEX_URL
 RUN --mount=type=cache,target=/root/.cache/pip .venv/bin/python scripts/setup.py --accelerator cuda
 COPY auth auth
+COPY doctor doctor
 COPY engines engines
 COPY gateway gateway
 COPY objects objects
@@ -52,6 +54,7 @@ FROM base AS cpu
 ARG PIP_EXTRA_INDEX_URL
 RUN --mount=type=cache,target=/root/.cache/pip .venv/bin/python scripts/setup.py --accelerator cpu
 COPY auth auth
+COPY doctor doctor
 COPY engines engines
 COPY gateway gateway
 COPY objects objects

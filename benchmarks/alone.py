@@ -9,7 +9,7 @@ import uvicorn
 
 from engines.base import EngineSettings
 from engines.echo import EchoEngine
-from gateway.processes import end_with_parent
+from gateway.cluster.processes import end_with_parent
 
 
 def main(port: int) -> None:

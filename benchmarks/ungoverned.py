@@ -18,10 +18,11 @@ from auth.access import Access
 from auth.keys import Key
 from auth.usage import Price, Usage
 from gateway.app import create_app
-from gateway.config_check import load
+from gateway.cluster.supervisor import Cluster
+from gateway.config.check import load
+from gateway.config.settings import GatewaySettings
+from gateway.responses.background import Background
 from gateway.services import open_services
-from gateway.settings import GatewaySettings
-from gateway.supervisor import Cluster
 
 CONFIG = Path(__file__).with_name("echo.yaml")
 ANYBODY = Key("key_anybody", "anybody", "proj_anybody", "sk-", b"", ("inference",), ("*",), (), 0.0)
@@ -98,7 +99,8 @@ class Ungoverned:
     async def __init__(self, settings: GatewaySettings) -> None:  # type: ignore[misc]  # Serve awaits it
         self._services = open_services(settings, "ungoverned")
         services = await self._services.__aenter__()
-        self._asgi = create_app(replace(services, access=OpenDoor(services.access)))  # type: ignore[arg-type]
+        background = Background(services.access.store, "ungoverned", settings.responses)
+        self._asgi = create_app(replace(services, access=OpenDoor(services.access)), background)  # type: ignore[arg-type]
 
     def __serve_build_asgi_app__(self) -> Any:
         return self._asgi

@@ -12,9 +12,12 @@ from ray.serve import Application, Deployment
 from starlette.types import ASGIApp
 
 from gateway.batches.runner import batches_run
-from gateway.envelope import Envelope
+from gateway.config.settings import GatewaySettings
 from gateway.grpc.service import GrpcMethods
+from gateway.http.envelope import Envelope
 from gateway.logs import configure_logs
+from gateway.request.services import Services
+from gateway.responses.background import Background, open_background
 from gateway.routes.account import account_router
 from gateway.routes.admin.router import admin_router
 from gateway.routes.batches import batches_router
@@ -23,8 +26,7 @@ from gateway.routes.generating import generating_routes
 from gateway.routes.health import health_router
 from gateway.routes.models import models_router
 from gateway.routes.responses import create_route, responses_router
-from gateway.services import Services, open_services
-from gateway.settings import GatewaySettings
+from gateway.services import open_services
 
 _GARBAGE_THRESHOLD = 20_000
 """By how many objects a replica grows before cycles are looked for: requests leave none and come by hundreds."""
@@ -38,15 +40,15 @@ class Api(FastAPI):
         return Envelope(AsyncExitStackMiddleware(self.router))
 
 
-def create_app(services: Services) -> Api:
+def create_app(services: Services, background: Background) -> Api:
     """Return the front door."""
     app = Api(title="Raygate", version="0.1.0", docs_url=None, redoc_url=None)
     app.router.redirect_slashes = False
-    app.router.routes.extend([*generating_routes(services), create_route(services)])
+    app.router.routes.extend([*generating_routes(services), create_route(services, background)])
     app.include_router(models_router(services))
     app.include_router(health_router(services))
     app.include_router(account_router(services))
-    app.include_router(responses_router(services))
+    app.include_router(responses_router(services, background))
     app.include_router(files_router(services))
     app.include_router(batches_router(services))
     app.include_router(admin_router(services))
@@ -66,8 +68,12 @@ class Gateway(GrpcMethods):
         self._stack = contextlib.AsyncExitStack()
         replica = serve.get_replica_context().replica_id.unique_id
         self._services = await self._stack.enter_async_context(open_services(settings, replica))
+        # What runs requests of its own is left first: those count late as well.
+        background = await self._stack.enter_async_context(
+            open_background(self._services.access.store, replica, settings.responses)
+        )
         await self._stack.enter_async_context(batches_run(self._services, replica))
-        self._asgi = create_app(self._services)
+        self._asgi = create_app(self._services, background)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._asgi

@@ -2,44 +2,24 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 from auth.access import Access
 from auth.lease_actor import RayLeases
 from auth.store import Store, sqlite_url
 from engines.base import internal_token
-from gateway.isolation import Isolation
-from gateway.late_counts import LateCounts, count_of, open_late_counts
-from gateway.metrics import Metrics
-from gateway.models import ModelTable
-from gateway.prompts import Prompts
-from gateway.readiness import Readiness, watch_models
-from gateway.replicas import Replicas, open_replicas
-from gateway.responses.background import Background, open_background
-from gateway.settings import GatewaySettings
-from gateway.traffic import Traffic
+from gateway.config.settings import GatewaySettings
+from gateway.prompts.estimate import Prompts
+from gateway.request.isolation import Isolation
+from gateway.request.late_counts import count_of, open_late_counts
+from gateway.request.metrics import Metrics
+from gateway.request.services import Services
+from gateway.request.traffic import Traffic
+from gateway.routing.models import ModelTable
+from gateway.routing.readiness import watch_models
+from gateway.routing.replicas import open_replicas
 from objects.file_store import Files
 from objects.storage import Storage
-
-
-@dataclass(frozen=True)
-class Services:
-    """The parts that requests pass through."""
-
-    settings: GatewaySettings
-    access: Access
-    models: ModelTable
-    readiness: Readiness
-    replicas: Replicas
-    metrics: Metrics
-    prompts: Prompts
-    isolation: Isolation
-    traffic: Traffic
-    files: Files
-    late_counts: LateCounts
-    background: Background
-    internal_token: str
 
 
 @contextlib.asynccontextmanager
@@ -74,9 +54,7 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
             isolation=Isolation.of(token, settings.cache_sharing),
             traffic=Traffic(),
             files=stack.enter_context(_open_files(settings, access.store)),
-            # Entered before what runs requests of its own: those count late as well.
             late_counts=await stack.enter_async_context(open_late_counts(replicas)),
-            background=await stack.enter_async_context(open_background(access.store, replica, settings.responses)),
             internal_token=token,
         )
 

@@ -10,14 +10,14 @@ from starlette.types import Message
 from auth.keys import Key
 from auth.usage import NOTHING, Usage
 from gateway.batches.lines import Line
-from gateway.call import Call
-from gateway.errors import ApiError
-from gateway.exchange import Exchange, Response
-from gateway.request import answer
+from gateway.endpoints.call import Call
+from gateway.http.errors import ApiError
+from gateway.http.exchange import Exchange, Response
+from gateway.request.life import answer
+from gateway.request.services import Services
+from gateway.request.terms import Terms
 from gateway.responses.begin import begin
 from gateway.responses.respond import respond
-from gateway.services import Services
-from gateway.terms import Terms
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from gateway.batches.owner import KEY_GONE, KeyGone, Owner
 from gateway.batches.recorder import patiently
 from gateway.batches.validation import validate
 from gateway.batches.work import Work
-from gateway.services import Services
+from gateway.request.services import Services
 from objects.batch_progress import end_batch, fail_batch, finalize_batch, start_batch
 from objects.batches import Batch, Mistake, read_batch
 from objects.errors import NoSuchObject

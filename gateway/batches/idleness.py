@@ -20,8 +20,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from dataclasses import dataclass, field
 
 from engines.base import Load
-from gateway.settings import BatchSettings
-from gateway.traffic import Traffic
+from gateway.config.settings import BatchSettings
+from gateway.request.traffic import Traffic
 
 LOOK_S = 0.2
 """How often engines are asked for their load while lines run or wait."""

@@ -6,15 +6,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway import errors, paths
-from gateway.body import parse_object
-from gateway.call import Call
+from gateway import paths
+from gateway.config.settings import Bounds
+from gateway.endpoints.call import Call
 from gateway.endpoints.chat import parse_chat
 from gateway.endpoints.completions import parse_completion
 from gateway.endpoints.embeddings import parse_embedding
 from gateway.endpoints.fields import checked
-from gateway.endpoints.responses import check_response
-from gateway.settings import Bounds
+from gateway.endpoints.responses.body import check_response
+from gateway.http import errors
+from gateway.http.body import parse_object
 
 _PARSERS: dict[str, Callable[[dict[str, Any], Bounds], Call]] = {
     paths.CHAT: parse_chat,

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from gateway.batches.lines import parse_line
 from gateway.batches.results import CANCELLED, EXPIRED, FAILED, unanswered
 from gateway.batches.validation import numbered_lines
-from gateway.services import Services
+from gateway.request.services import Services
 from objects.batch_progress import Written, claims_of, results_of
 from objects.batches import Batch
 from objects.states import Ended

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from engines.base import Load, application_name
 from gateway.batches.batch import Run, run_batch
 from gateway.batches.idleness import Lanes
-from gateway.services import Services
+from gateway.request.services import Services
 from objects.batches import Batch, active_batches
 from objects.errors import Deposed
 from objects.runner import Office, leave_office, take_office

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from auth.keys import Key, may_use
-from gateway import errors
 from gateway.batches.lines import ENVELOPE_BYTES, Line, parse_line
-from gateway.services import Services
+from gateway.http import errors
+from gateway.request.services import Services
 from objects.batches import Batch, Mistake
 
 MAX_MISTAKES = 100

@@ -12,7 +12,6 @@ from functools import partial
 import structlog
 
 from auth.usage import NOTHING
-from gateway import errors
 from gateway.batches.ask import Reply, ask
 from gateway.batches.idleness import Lane, Lanes, MadeWay
 from gateway.batches.lines import Line, parse_line
@@ -20,7 +19,8 @@ from gateway.batches.owner import KEY_GONE, KeyGone, Owner
 from gateway.batches.recorder import Recorder, patiently, recording
 from gateway.batches.results import answered, request_id
 from gateway.batches.validation import mistake_of, numbered_lines
-from gateway.services import Services
+from gateway.http import errors
+from gateway.request.services import Services
 from objects.batch_progress import Claim, claim_again, claim_lines, claims_of
 from objects.batches import Batch, Mistake
 from objects.runner import Office

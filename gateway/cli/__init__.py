@@ -1,1 +1,1 @@
-"""The ``raygate`` command, one file a noun."""
+"""The ``raygate`` command, one file a noun. It never runs inside a gateway replica."""

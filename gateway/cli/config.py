@@ -7,7 +7,7 @@ import typer
 from gateway.cli.options import MISTAKE, ConfigFile, fail
 
 if TYPE_CHECKING:
-    from gateway.config import Config
+    from gateway.config.schema import Config
 
 Serve = Annotated[bool, typer.Option("--serve", help="Print the Ray Serve config file that it compiles to.")]
 
@@ -28,15 +28,15 @@ def config(file: ConfigFile, serve: Serve = False) -> None:
 
     Example: raygate config configs/quickstart.yaml --serve > serve.yaml && serve deploy serve.yaml
     """
-    from gateway.compile import serve_config, to_yaml
+    from gateway.config.compile import serve_config, to_yaml
 
     loaded = _loaded(file)
     typer.echo(to_yaml(serve_config(loaded) if serve else loaded.model_dump(by_alias=True)), nl=False)
 
 
 def _loaded(file: ConfigFile) -> "Config":
-    from gateway.config_check import load
-    from gateway.config_file import ConfigError
+    from gateway.config.check import load
+    from gateway.config.file import ConfigError
 
     try:
         return load(file)

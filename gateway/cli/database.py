@@ -40,8 +40,8 @@ def in_store(config: Path | None, home: Path, work: "Callable[[Store], Awaitable
         migrate: bring the schema up to date first.
     """
     from auth.errors import AuthError
-    from gateway.config_file import ConfigError
-    from gateway.preflight import OperatorMistake
+    from gateway.cluster.preflight import OperatorMistake
+    from gateway.config.file import ConfigError
 
     try:
         return asyncio.run(_work(config, home.expanduser(), work, migrate))
@@ -50,8 +50,8 @@ def in_store(config: Path | None, home: Path, work: "Callable[[Store], Awaitable
 
 
 async def _work(config: Path | None, home: Path, work: "Callable[[Store], Awaitable[_T]]", migrate: bool) -> _T:
-    from gateway.config_check import load
-    from gateway.database import open_store
+    from gateway.cluster.database import open_store
+    from gateway.config.check import load
 
     async with open_store(load(config).database_url if config else None, home, migrate=migrate) as store:
         return await work(store)

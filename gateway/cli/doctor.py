@@ -11,8 +11,8 @@ from gateway.cli.matrix import print_checks, print_families
 from gateway.cli.options import DEFAULT_BASE_URL, FAILURE, MISTAKE, AsJson, BaseUrl, fail
 
 if TYPE_CHECKING:
-    from gateway.contract.check import Check
-    from gateway.contract.examine import Result
+    from doctor.check import Check
+    from doctor.examine import Result
 
 ApiKey = Annotated[
     str, typer.Option("--key", "--api-key", envvar="RAYGATE_API_KEY", help="A key of the server.", show_default=False)
@@ -52,9 +52,9 @@ def doctor(
     """
     import aiohttp
 
-    from gateway.contract.catalogue import chosen
-    from gateway.contract.check import Failed
-    from gateway.contract.survey import NotServed
+    from doctor.catalogue import chosen
+    from doctor.survey import NotServed
+    from doctor.verdict import Failed
 
     checks = chosen(only)
     if not checks:
@@ -93,8 +93,8 @@ async def _examine(
     timeout_s: float,
 ) -> "dict[str, list[Result]]":
     """Return each model's results, one model after the other."""
-    from gateway.contract.examine import examine
-    from gateway.contract.server import Server, session
+    from doctor.examine import examine
+    from doctor.server import Server, session
 
     async with session() as connections:
         names = models or [await Server(connections, base_url, key, "").first_model()]

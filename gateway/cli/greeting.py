@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from gateway.cli.readyz import ModelState
 
 if TYPE_CHECKING:
-    from gateway.config import Config
+    from gateway.config.schema import Config
 
 
 def greeting(config: "Config", base_url: str, states: list[ModelState], first_key: str | None) -> str:

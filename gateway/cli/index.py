@@ -12,7 +12,7 @@ from gateway.cli.options import DEFAULT_BASE_URL, DEFAULT_HOME, MISTAKE, ApiKey,
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from gateway.config import ModelConfig, RetrievalArgs
+    from gateway.config.schema import ModelConfig, RetrievalArgs
     from gateway.indexing.folder import Document
     from gateway.indexing.indexer import Plan
 
@@ -46,7 +46,7 @@ def index(
     from openai import APIError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from gateway.config_file import ConfigError
+    from gateway.config.file import ConfigError
     from gateway.indexing.indexer import IndexFull
     from objects.passages import BadIndex
 
@@ -66,8 +66,8 @@ def index(
 
 def _retrieval(file: Path, name: str | None) -> "tuple[ModelConfig, RetrievalArgs]":
     """Return the pipeline of that name, or the only one."""
-    from gateway.config import RETRIEVAL, RetrievalArgs
-    from gateway.config_check import load
+    from gateway.config.check import load
+    from gateway.config.schema import RETRIEVAL, RetrievalArgs
 
     found = [model for model in load(file).models if model.engine_args.get("class") == RETRIEVAL]
     named = [model for model in found if name in (None, model.name)]

@@ -9,7 +9,7 @@ from rich.text import Text
 from gateway.cli.tables import console
 
 if TYPE_CHECKING:
-    from gateway.contract.examine import Outcome, Result
+    from doctor.examine import Outcome, Result
 
 MARKS: "Mapping[Outcome, str]" = {"passed": "✓", "failed": "✗", "absent": "○", "not applicable": "-", "error": "!"}
 COLOURS: "Mapping[Outcome, str]" = {"passed": "green", "failed": "red", "absent": "yellow", "error": "red"}

@@ -14,8 +14,8 @@ from gateway.cli.signals import StopSignals
 from gateway.cli.startup import await_models, prepare
 
 if TYPE_CHECKING:
-    from gateway.config import Config
-    from gateway.supervisor import Cluster
+    from gateway.cluster.supervisor import Cluster
+    from gateway.config.schema import Config
 
 _WATCH_S = 0.2
 
@@ -32,9 +32,9 @@ def serve(file: ConfigFile, host: Host = None, port: Port = None, home: Home = D
     A second Ctrl-C ends everything at once. Exit codes: 0 stopped, 1 failed, 2 something to put right first.
     """
     from auth.errors import AuthError
-    from gateway import preflight
-    from gateway.config_check import load
-    from gateway.config_file import ConfigError
+    from gateway.cluster import preflight
+    from gateway.config.check import load
+    from gateway.config.file import ConfigError
 
     try:
         config = load(file)
@@ -46,7 +46,7 @@ def serve(file: ConfigFile, host: Host = None, port: Port = None, home: Home = D
 
 
 def _run(config: "Config", home: Path, host: str, port: int) -> None:
-    from gateway.supervisor import Cluster, survivors
+    from gateway.cluster.supervisor import Cluster, survivors
 
     console = Console(highlight=False, soft_wrap=True)
     base_url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"

@@ -14,8 +14,8 @@ from gateway.cli.readyz import ModelState, ask
 from gateway.cli.signals import StopSignals
 
 if TYPE_CHECKING:
-    from gateway.config import Config
-    from gateway.supervisor import Cluster
+    from gateway.cluster.supervisor import Cluster
+    from gateway.config.schema import Config
 
 _POLL_S = 0.2
 _SETTLED = ("ready", "failed")
@@ -31,7 +31,7 @@ def prepare(config: "Config", home: Path, key: str | None, console: Console, sig
         console: where progress shows.
         signals: an end that is asked for ends the conversion.
     """
-    from gateway.first_start import missing_embedded, prepare_store
+    from gateway.cluster.first_start import missing_embedded, prepare_store
 
     with Board(console) as board:
         with board.step("database"):
@@ -42,7 +42,7 @@ def prepare(config: "Config", home: Path, key: str | None, console: Console, sig
 
 
 def _convert(name: str, home: Path, board: Board, signals: StopSignals) -> None:
-    from gateway.first_start import convert_embedded
+    from gateway.cluster.first_start import convert_embedded
 
     with board.step(f"converting {name}"), convert_embedded(name, home) as process:
         while process.poll() is None:

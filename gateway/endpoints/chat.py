@@ -6,12 +6,14 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field
 
-from gateway import errors, mend, paths
-from gateway.call import Call, Prompt, Whole, texts_of
-from gateway.choices import ChatStream
+from gateway import paths
+from gateway.answers import mend
+from gateway.answers.choices import ChatStream
+from gateway.answers.relay import usage_of
+from gateway.config.settings import Bounds
+from gateway.endpoints.call import Call, Prompt, Whole, texts_of
 from gateway.endpoints.fields import Metadata, Sampled, Strict, check_sampled, check_size, checked, with_usage
-from gateway.relay import usage_of
-from gateway.settings import Bounds
+from gateway.http import errors
 
 
 class ContentPart(Strict):

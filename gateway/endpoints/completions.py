@@ -4,12 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gateway import errors, mend, paths
-from gateway.call import Call, Prompt, Whole
-from gateway.choices import ChoicesStream
+from gateway import paths
+from gateway.answers import mend
+from gateway.answers.choices import ChoicesStream
+from gateway.answers.relay import usage_of
+from gateway.config.settings import Bounds
+from gateway.endpoints.call import Call, Prompt, Whole
 from gateway.endpoints.fields import Sampled, check_sampled, checked, with_usage
-from gateway.relay import usage_of
-from gateway.settings import Bounds
+from gateway.http import errors
 
 DEFAULT_MAX_TOKENS = 16
 """OpenAI's own."""

@@ -4,12 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from gateway import errors, paths
-from gateway.call import Call
+from gateway import paths
+from gateway.config.settings import Bounds
+from gateway.endpoints.call import Call
 from gateway.endpoints.completions import Texts, Tokens, prompts_of
 from gateway.endpoints.fields import Model, Strict, checked
 from gateway.endpoints.pooled import EMBEDDED
-from gateway.settings import Bounds
+from gateway.http import errors
 
 
 class EmbeddingBody(Strict):

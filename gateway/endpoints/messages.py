@@ -7,12 +7,13 @@ import orjson
 from pydantic import Field
 
 from auth.usage import NOTHING
-from gateway import errors, paths
-from gateway.call import Call, Prompt, Whole, texts_of
+from gateway import paths
+from gateway.answers.messages import MessageStream, usage_of_message
+from gateway.config.settings import Bounds
+from gateway.endpoints.call import Call, Prompt, Whole, texts_of
 from gateway.endpoints.fields import Model, Strict, check_size, checked
 from gateway.endpoints.pooled import UNCOUNTED
-from gateway.message_stream import MessageStream, usage_of_message
-from gateway.settings import Bounds
+from gateway.http import errors
 
 
 class Block(Strict):

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from auth.usage import NOTHING
-from gateway import mend
-from gateway.call import Call, Whole
-from gateway.relay import usage_of
+from gateway.answers import mend
+from gateway.answers.relay import usage_of
+from gateway.endpoints.call import Call, Whole
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from gateway import errors, paths
-from gateway.call import Call, Prompt
+from gateway import paths
+from gateway.config.settings import Bounds
+from gateway.endpoints.call import Call, Prompt
 from gateway.endpoints.fields import Model, Strict, checked
 from gateway.endpoints.pooled import POOLED
-from gateway.settings import Bounds
+from gateway.http import errors
 
 _TWO_SIDES = [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")]
 """The names that vLLM knows for the two sides of a score."""

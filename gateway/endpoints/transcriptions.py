@@ -8,13 +8,15 @@ from pydantic import Field
 from starlette.types import Receive, Scope
 
 from auth.usage import NOTHING
-from gateway import errors, mend, paths
-from gateway.call import Call, Prompt, Whole
-from gateway.choices import ChoicesStream
+from gateway import paths
+from gateway.answers import mend
+from gateway.answers.choices import ChoicesStream
+from gateway.answers.relay import usage_of
+from gateway.config.settings import Bounds
+from gateway.endpoints.call import Call, Prompt, Whole
 from gateway.endpoints.fields import Model, Strict, checked
-from gateway.relay import usage_of
-from gateway.settings import Bounds
-from gateway.upload import Upload, read_upload
+from gateway.http import errors
+from gateway.http.upload import Upload, read_upload
 
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 

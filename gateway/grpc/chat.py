@@ -10,11 +10,11 @@ import orjson
 from ray.serve.grpc_util import RayServegRPCContext
 from starlette.types import ASGIApp, Message, Scope
 
-from gateway.exchange import Response
 from gateway.grpc.call import chat_body, chat_scope, messages_of
 from gateway.grpc.chat_pb2 import ChatChunk, ChatRequest, ChatResponse
 from gateway.grpc.fields import fill
 from gateway.grpc.status import DETAILS, code_of, details_of, late_code_of
+from gateway.http.exchange import Response
 
 _OF_HTTP = frozenset({"content-type", "content-length", "cache-control", "connection", "x-accel-buffering"})
 """Headers that say nothing over gRPC."""

@@ -9,7 +9,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse, HealthListResponse
 from ray.serve.grpc_util import RayServegRPCContext
 
 from gateway.grpc import chat_pb2
-from gateway.readiness import REFRESH_S, Readiness, gravest
+from gateway.routing.readiness import REFRESH_S, Readiness, gravest
 
 SERVICES = ("", chat_pb2.DESCRIPTOR.services_by_name["Chat"].full_name)
 """The names that one may ask for; the empty one is the whole server."""

@@ -18,7 +18,7 @@ from gateway.grpc.chat import complete, stream
 from gateway.grpc.chat_pb2 import ChatChunk, ChatRequest, ChatResponse
 from gateway.grpc.health import check, list_all, watch
 from gateway.grpc.reflection import reflector
-from gateway.services import Services
+from gateway.request.services import Services
 
 KEYLESS_STREAMS = 64
 """Streams at a time in one replica for clients that show no key, so that they leave the others room."""

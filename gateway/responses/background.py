@@ -14,10 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Message
 
 from auth.store import Store
-from gateway import errors
-from gateway.exchange import Exchange, Response
-from gateway.responses.turn import Turn
-from gateway.settings import ResponseSettings
+from gateway.config.settings import ResponseSettings
+from gateway.endpoints.responses.turn import Turn
+from gateway.http import errors
+from gateway.http.exchange import Exchange, Response
 from objects.response_runs import fail_orphans, move_on, still_running
 from objects.response_sweep import sweep
 from objects.responses import keep_response

@@ -8,13 +8,13 @@ import orjson
 
 from auth.keys import Key
 from auth.store import Store
-from gateway import errors
-from gateway.call import Call
-from gateway.endpoints.responses import call_of, check_response
-from gateway.responses.items import listed
-from gateway.responses.turn import Turn, begun
-from gateway.routes.admin.guard import database_needed
-from gateway.settings import Bounds, ResponseSettings
+from gateway.config.settings import Bounds, ResponseSettings
+from gateway.endpoints.call import Call
+from gateway.endpoints.responses.body import call_of, check_response
+from gateway.endpoints.responses.items import listed
+from gateway.endpoints.responses.turn import Turn, begun
+from gateway.http import errors
+from gateway.http.outage import database_needed
 from objects.errors import NoSuchObject
 from objects.responses import RUNNING, StoredResponse, read_conversation
 

@@ -9,14 +9,14 @@ from starlette.types import Message, Send
 
 from auth.access import Access
 from auth.keys import Key
-from gateway import errors
-from gateway.call import Call
-from gateway.exchange import Response
-from gateway.request import answer
-from gateway.responses.form import StreamErrors
-from gateway.responses.turn import Turn
-from gateway.services import Services
-from gateway.terms import INTERACTIVE, Terms
+from gateway.endpoints.call import Call
+from gateway.endpoints.responses.form import StreamErrors
+from gateway.endpoints.responses.turn import Turn
+from gateway.http import errors
+from gateway.http.exchange import Response
+from gateway.request.life import answer
+from gateway.request.services import Services
+from gateway.request.terms import INTERACTIVE, Terms
 from objects.responses import keep_response
 
 KEEP_S = 5.0

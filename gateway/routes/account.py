@@ -10,11 +10,12 @@ from auth.keys import INFERENCE, READ_USAGE, Key
 from auth.limits import Of, Per
 from auth.quota import Quota
 from auth.usage_report import this_month, usage
-from gateway.identify import identify
-from gateway.routes.admin.guard import BEARER, database_needed
+from gateway.http.outage import database_needed
+from gateway.request.identify import identify
+from gateway.request.services import Services
+from gateway.routes.admin.guard import BEARER
 from gateway.routes.admin.problems import PROBLEMS
 from gateway.routes.admin.usage import After, PageSize, Since, Until, UsageList
-from gateway.services import Services
 
 
 class QuotaObject(BaseModel):

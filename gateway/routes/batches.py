@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auth.keys import INFERENCE, Key
 from auth.tokens import ID_PREFIX
-from gateway import errors
 from gateway.batches.lines import ENDPOINTS
 from gateway.endpoints.fields import Metadata
+from gateway.http import errors
+from gateway.request.services import Services
 from gateway.routes.admin.guard import BEARER, guarded
 from gateway.routes.admin.problems import NOT_FOUND, PROBLEMS
 from gateway.routes.objects import After, Asker, Id, Item, ItemList, ObjectId
-from gateway.services import Services
 from objects.batches import Batch, Mistake, cancel_batch, create_batch, list_batches, read_batch
 from objects.files import read_file
 from objects.states import State

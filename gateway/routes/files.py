@@ -9,13 +9,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field, TypeAdapter, ValidationError
 
 from auth.keys import INFERENCE
-from gateway import errors
-from gateway.file_upload import Upload, UploadBounds, receive_upload
-from gateway.filenames import disposition
+from gateway.http import errors
+from gateway.http.file_upload import Upload, UploadBounds, receive_upload
+from gateway.http.filenames import disposition
+from gateway.request.services import Services
 from gateway.routes.admin.guard import BEARER, guarded
 from gateway.routes.admin.problems import NOT_FOUND, PROBLEMS
 from gateway.routes.objects import After, Asker, Deleted, Item, ItemList, ObjectId
-from gateway.services import Services
 from objects.files import File, list_files, read_file
 
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]

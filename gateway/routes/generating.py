@@ -10,16 +10,16 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from gateway import paths
-from gateway.body import read_json
-from gateway.call import Call
-from gateway.dialects import ANTHROPIC, OPENAI, Dialect
+from gateway.config.settings import Bounds
 from gateway.endpoints import chat, completions, embeddings, messages, scoring, tokens, transcriptions
-from gateway.exchange import Response
-from gateway.identify import identify
-from gateway.request import answer
+from gateway.endpoints.call import Call
+from gateway.http.body import read_json
+from gateway.http.dialects import ANTHROPIC, OPENAI, Dialect
+from gateway.http.exchange import Response
+from gateway.request.identify import identify
+from gateway.request.life import answer
+from gateway.request.services import Services
 from gateway.routes.plain import PlainRoute
-from gateway.services import Services
-from gateway.settings import Bounds
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from engines.base import TOKEN_HEADER
-from gateway import errors
-from gateway.identify import identify
-from gateway.metrics import engine_loads, merged
-from gateway.readiness import gravest
-from gateway.services import Services
+from gateway.http import errors
+from gateway.request.identify import identify
+from gateway.request.metrics import engine_loads, merged
+from gateway.request.services import Services
+from gateway.routing.readiness import gravest
 
 OWN_METRICS = "/internal/metrics"
 """Where gateway replicas ask each other for their figures, with the internal token."""

@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from auth.keys import may_use
-from gateway import errors
-from gateway.identify import identify
-from gateway.services import Services
+from gateway.http import errors
+from gateway.request.identify import identify
+from gateway.request.services import Services
 
 
 def models_router(services: Services) -> APIRouter:

@@ -11,21 +11,24 @@ from pydantic import ConfigDict
 from starlette.types import Receive, Scope, Send
 
 from auth.keys import INFERENCE, Key, may_use
-from gateway import errors, paths
-from gateway.body import ClientGone, read_json
-from gateway.call import Call
-from gateway.endpoints.responses import ResponseBody
-from gateway.exchange import Response
-from gateway.identify import identify
-from gateway.request import answer
+from gateway import paths
+from gateway.endpoints.call import Call
+from gateway.endpoints.responses.body import ResponseBody
+from gateway.endpoints.responses.turn import Turn
+from gateway.http import errors
+from gateway.http.body import ClientGone, read_json
+from gateway.http.exchange import Response
+from gateway.http.outage import database_needed
+from gateway.request.identify import identify
+from gateway.request.life import answer
+from gateway.request.services import Services
+from gateway.responses.background import Background
 from gateway.responses.begin import begin
 from gateway.responses.respond import respond
-from gateway.responses.turn import Turn
-from gateway.routes.admin.guard import BEARER, database_needed, guarded
+from gateway.routes.admin.guard import BEARER, guarded
 from gateway.routes.admin.problems import NOT_FOUND, PROBLEMS
 from gateway.routes.objects import After, Asker, Deleted, Item, ItemList, ObjectId
 from gateway.routes.plain import PlainRoute
-from gateway.services import Services
 from objects.errors import NotInBackground
 from objects.response_runs import cancel
 from objects.responses import delete_response, read_response
@@ -48,14 +51,15 @@ class ResponseObject(Item):
     status: str
 
 
-def create_route(services: Services) -> APIRoute:
+def create_route(services: Services, background: Background) -> APIRoute:
     """Return the route that models answer."""
 
     async def create_response(body: ResponseBody) -> dict[str, Any]:
         raise NotImplementedError("describes the route; the plain endpoint answers it")
 
     summary = "Answer with a response, whole, as a stream, or in the background"
-    return PlainRoute(paths.RESPONSES, _Create(services), create_response, tags=["responses"], summary=summary)
+    endpoint = _Create(services, background)
+    return PlainRoute(paths.RESPONSES, endpoint, create_response, tags=["responses"], summary=summary)
 
 
 class _Create:
@@ -63,8 +67,9 @@ class _Create:
 
     path = paths.RESPONSES
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, background: Background) -> None:
         self._services = services
+        self._background = background
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -96,7 +101,7 @@ class _Create:
         queued = orjson.dumps(turn.body)
         answering = partial(answer, self._services, key, read)
         with database_needed():
-            await self._services.background.start(turn, answering, response.exchange.request_id)
+            await self._background.start(turn, answering, response.exchange.request_id)
         await response.json(200, queued)
 
 
@@ -104,7 +109,7 @@ async def _refuse(refusal: Exception) -> NoReturn:
     raise refusal
 
 
-def responses_router(services: Services) -> APIRouter:
+def responses_router(services: Services, background: Background) -> APIRouter:
     """Return the routes of responses that are there."""
     router = APIRouter(
         prefix=paths.RESPONSES,
@@ -124,7 +129,7 @@ def responses_router(services: Services) -> APIRouter:
     @router.delete("/{response_id}", summary="Delete a response")
     async def delete(key: Asker, response_id: ObjectId) -> Deleted:
         await delete_response(store, key.project, response_id)
-        services.background.stop(response_id)
+        background.stop(response_id)
         return Deleted(id=response_id, object="response")
 
     @router.post("/{response_id}/cancel", summary="Cancel a response that runs in the background")
@@ -134,7 +139,7 @@ def responses_router(services: Services) -> APIRouter:
         except NotInBackground:
             message = "Only a response that was asked for with 'background' can be cancelled."
             raise errors.invalid_value("response_id", message) from None
-        services.background.stop(response_id)
+        background.stop(response_id)
         return ResponseObject(**response.body)
 
     @router.get("/{response_id}/input_items", summary="List what a response answers")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from gateway.contract.check import Check
-from gateway.contract.examine import Result, examine
-from gateway.contract.journal import Journal
-from gateway.contract.server import Server, session
+from doctor.check import Check
+from doctor.examine import Result, examine
+from doctor.journal import Journal
+from doctor.server import Server, session
 from tests.e2e.conftest import configs, model_cache  # noqa: F401 - fixtures
 from tests.e2e.running import KEY, Raygate, free_port, raygate
 from tests.published import mistakes

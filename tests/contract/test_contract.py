@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from doctor.catalogue import CHECKS
+from doctor.check import Capability, Check
 from gateway.cli.matrix import print_families
-from gateway.contract.catalogue import CHECKS
-from gateway.contract.check import Capability, Check
 from tests.contract.conftest import SCHEMAS, Found, PublishedJournal
 from tests.e2e.running import REPOSITORY
 

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from gateway.compile import serve_config
-from gateway.config_check import load
+from gateway.config.check import load
+from gateway.config.compile import serve_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from dockerfile_parse import DockerfileParser
 
-from gateway.config_check import load
+from gateway.config.check import load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOME = "/var/lib/raygate"

@@ -25,13 +25,13 @@ from typer.testing import CliRunner
 from auth.usage import Usage
 from engines.base import Engine, EngineSettings, Load
 from engines.transformers.engine import TransformersArgs
-from gateway import errors
 from gateway.cli.main import app
-from gateway.config import Config, EchoArgs, ModelConfig, PipelineArgs, RetrievalArgs, UpstreamArgs
-from gateway.config_check import load
-from gateway.metrics import Metrics, engine_loads
+from gateway.config.check import load
+from gateway.config.schema import Config, EchoArgs, ModelConfig, PipelineArgs, RetrievalArgs, UpstreamArgs
+from gateway.config.settings import AliasEntry
+from gateway.http import errors
+from gateway.request.metrics import Metrics, engine_loads
 from gateway.routes.generating import ENDPOINTS
-from gateway.settings import AliasEntry
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

@@ -5,12 +5,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ROOMS = {"gateway", "engines", "auth", "objects"}
+ROOMS = ("gateway", "engines", "objects", "auth", "doctor")
 HEAVY = {"torch", "vllm", "transformers"}
 SOURCES = sorted(
     path.relative_to(ROOT)
@@ -18,12 +19,40 @@ SOURCES = sorted(
     for path in (ROOT / folder).rglob("*.py")
 )
 
+PACKAGES = {".".join(path.parent.parts) for path in SOURCES if path.name == "__init__.py"}
+
 MAY_IMPORT = {
-    "gateway": r"gateway|auth|objects|engines\.base",
+    "gateway": r"gateway|auth|objects|doctor|engines\.base",
     "engines": r"engines|objects\.passages",  # the table that `raygate index` fills
-    "auth": r"auth",
     "objects": r"objects|auth",
+    "auth": r"auth",
+    "doctor": r"doctor",  # it holds any server to the contract, and so knows none
 }
+"""Who may import whom."""
+
+GATEWAY = """
+    app        the deployment: the list of routes, nothing else
+    services   what is opened at start, together
+    logs       how the process logs
+    cli        ways in: the command
+    grpc       ways in: protobuf
+    routes     ways in: HTTP
+    batches    work that outlives its request, line by line
+    responses  work that outlives its request: conversations, the background
+    request    a request's life, from the key to the ledger
+    cluster    processes, HAProxy, what must be there before the start
+    indexing   from documents to passages
+    routing    which model, which replica
+    prompts    how long a prompt is
+    endpoints  what can be asked
+    answers    bytes on their way back
+    http       bodies, exchanges, errors
+    config     the YAML, and what a replica is told
+    paths      where clients ask, and where engines are asked
+"""
+"""The gateway's rooms, top to bottom: each imports only those below it."""
+
+FLOOR = {line.split()[0]: number for number, line in enumerate(GATEWAY.strip().splitlines())}
 
 FORBIDDEN_TEXT = {
     "a path of one machine": r"(?<![\w.])/(wor[k]|opt/(wheel[s]|pyp[i]))(/|\b)",
@@ -39,7 +68,7 @@ def imports_of(path: Path) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno}: imports by full name only"
             # `from engines import base` is an import of engines.base, as `from engines.base import x` is.
-            if node.module in ROOMS:
+            if node.module in PACKAGES:
                 yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
             else:
                 yield node.lineno, node.module
@@ -67,11 +96,43 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
     assert crossings == []
 
 
+@pytest.mark.parametrize("room", FLOOR)
+def test_a_room_of_the_gateway_imports_only_rooms_below_it(room: str) -> None:
+    climbs = [
+        f"{path}:{line} imports {name}, and {room} lies below {name.split('.')[1]}"
+        for path in SOURCES
+        if path.parts[0] == "gateway" and path.with_suffix("").parts[1] == room
+        for line, name in imports_of(path)
+        if name.startswith("gateway.") and FLOOR[name.split(".")[1]] < FLOOR[room]
+    ]
+    assert climbs == []
+
+
+def test_every_file_of_the_gateway_lies_in_a_room() -> None:
+    rooms = {path.with_suffix("").parts[1] for path in SOURCES if path.parts[0] == "gateway"}
+    assert rooms - {"__init__"} == set(FLOOR)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    files = {".".join(path.with_suffix("").parts): path for path in SOURCES if path.parts[0] in ROOMS}
+    imports = {
+        file: {name if name in files else name.rpartition(".")[0] for _, name in imports_of(path)} & files.keys()
+        for file, path in files.items()
+    }
+    assert list(TopologicalSorter(imports).static_order())  # graphlib.CycleError names the circle
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_a_room_says_what_it_is_for(package: str) -> None:
+    source = ROOT / package.replace(".", "/") / "__init__.py"
+    assert ast.get_docstring(ast.parse(source.read_text())) or package.startswith("tests")
+
+
 def test_heavy_libraries_are_imported_only_in_engines() -> None:
     strays = [
         f"{path}:{line} imports {name}"
         for path in SOURCES
-        if path.parts[0] in {"gateway", "auth", "objects"}
+        if path.parts[0] in ROOMS and path.parts[0] != "engines"
         for line, name in imports_of(path)
         if name.partition(".")[0] in HEAVY
     ]

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.contract.catalogue import CHECKS
-from gateway.contract.lines import LINES
+from doctor.catalogue import CHECKS
+from doctor.lines import LINES
 
 ROOT = Path(__file__).parents[2]
 
 ELSEWHERE = {
     "C1.10": [
-        "tests/unit/gateway/test_relay.py::test_a_stream_that_breaks_off_ends_with_an_error_event",
-        "tests/unit/gateway/test_relay.py::test_a_stream_that_ends_without_done_is_no_success",
+        "tests/unit/gateway/answers/test_relay.py::test_a_stream_that_breaks_off_ends_with_an_error_event",
+        "tests/unit/gateway/answers/test_relay.py::test_a_stream_that_ends_without_done_is_no_success",
         "tests/e2e/echo/test_path.py::test_a_killed_replica_ends_its_stream_with_an_error_event_and_comes_back",
     ],
     "C1.12": ["tests/e2e/quickstart/test_clients.py::test_langchain_sees_a_prompt_over_the_context"],
@@ -24,7 +24,7 @@ ELSEWHERE = {
         "tests/e2e/admin/test_limits.py::test_the_request_after_the_limit_is_told_which_limit_and_when_to_come_back",
         "tests/e2e/admin/test_limits.py::test_the_sdk_makes_one_attempt_at_an_exhausted_budget",
     ],
-    "C2.11": ["tests/unit/gateway/test_relay.py::test_an_engines_own_error_event_is_mended_into_the_contract"],
+    "C2.11": ["tests/unit/gateway/answers/test_relay.py::test_an_engines_own_error_event_is_mended_into_the_contract"],
     "C2.12": [
         "tests/e2e/echo/test_path.py::test_a_busy_model_answers_503_in_the_contract",
         "tests/e2e/lifecycle/test_broken_models.py::test_a_request_for_it_is_a_503_at_once",
@@ -35,12 +35,12 @@ ELSEWHERE = {
     ],
     "C3.3": ["tests/e2e/admin/test_limits.py::test_both_replicas_tell_the_same_of_a_keys_limits"],
     "C4.7": [
-        "tests/unit/gateway/test_relay.py::test_an_aborted_choice_is_an_error_and_not_a_finish_reason",
-        "tests/unit/gateway/test_relay.py::test_repetition_leaves_as_stop",
+        "tests/unit/gateway/answers/test_relay.py::test_an_aborted_choice_is_an_error_and_not_a_finish_reason",
+        "tests/unit/gateway/answers/test_relay.py::test_repetition_leaves_as_stop",
     ],
     "C4.9": [
         "tests/e2e/echo/test_wire.py::test_c4_a_silent_stream_is_kept_alive_by_comments",
-        "tests/unit/gateway/test_relay.py::test_a_silent_engine_is_bridged_by_comments",
+        "tests/unit/gateway/answers/test_relay.py::test_a_silent_engine_is_bridged_by_comments",
     ],
     "C9.1": [
         "tests/e2e/echo/test_path.py::test_when_a_client_leaves_its_engine_stops_within_a_second",

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query
 from pydantic import ConfigDict, Field
 
 from auth.audit import Action, list_actions
+from gateway.request.services import Services
 from gateway.routes.admin.fields import Text
 from gateway.routes.admin.pages import Listed, Page, PageSize
-from gateway.services import Services
 
 
 class ActionObject(Listed):

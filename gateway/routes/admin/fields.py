@@ -19,7 +19,7 @@ from pydantic import (
 from auth.checks import check_models, check_name, check_scopes
 from auth.limits import MAX_LIMITS, Limit, Of, Per, parse_limits
 from auth.tables import NAME_LENGTH
-from gateway import errors
+from gateway.http import errors
 
 _YEAR_10000 = 253_402_300_800
 _MAX_VERSION = 2**53

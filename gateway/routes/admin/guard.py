@@ -1,27 +1,23 @@
 """What stands before every admin route: the key first, then a body within bounds, and only then FastAPI."""
 
-import contextlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Request, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Message
 
 from auth.keys import Key
-from gateway import errors
-from gateway.body import read_json
-from gateway.identify import identify
-from gateway.services import Services
-from gateway.settings import Bounds
+from gateway.config.settings import Bounds
+from gateway.http.body import read_json
+from gateway.http.outage import database_needed
+from gateway.request.identify import identify
+from gateway.request.services import Services
 
 BEARER = HTTPBearer(scheme_name="API key", description="A key of this gateway.", auto_error=False)
 """Describes in the OpenAPI schema how a key is shown; ``identify`` looks at it."""
-
-_NO_DATABASE = "The database does not answer, so nothing can be looked up or changed now. Please retry."
 
 
 def guarded(services: Services, scope: str) -> type[APIRoute]:
@@ -45,15 +41,6 @@ def guarded(services: Services, scope: str) -> type[APIRoute]:
             return guard
 
     return Guarded
-
-
-@contextlib.contextmanager
-def database_needed() -> Iterator[None]:
-    """Turn a database that is away into a 503."""
-    try:
-        yield
-    except (SQLAlchemyError, OSError):
-        raise errors.overloaded(_NO_DATABASE) from None
 
 
 def _who(request: Request) -> str:

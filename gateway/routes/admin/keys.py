@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from auth.checks import MAX_OVERLAP_S
 from auth.key_changes import rotate_key, update_key
 from auth.keys import Key, create_key, list_keys, read_key, revoke_key
+from gateway.request.services import Services
 from gateway.routes.admin.fields import (
     Change,
     IdOrName,
@@ -28,7 +29,6 @@ from gateway.routes.admin.fields import (
 from gateway.routes.admin.guard import Actor
 from gateway.routes.admin.pages import After, Listed, Page, PageSize
 from gateway.routes.admin.problems import CONFLICT, NOT_FOUND
-from gateway.services import Services
 
 _LIMITS: list[Any] = [
     {"of": "requests", "per": "minute", "amount": 60, "model": "*"},

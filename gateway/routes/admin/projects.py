@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
 from auth.projects import Project, create_project, list_projects, read_project, update_project
+from gateway.request.services import Services
 from gateway.routes.admin.fields import (
     Change,
     IdOrName,
@@ -21,7 +22,6 @@ from gateway.routes.admin.fields import (
 from gateway.routes.admin.guard import Actor
 from gateway.routes.admin.pages import After, Listed, Page, PageSize
 from gateway.routes.admin.problems import CONFLICT, NOT_FOUND
-from gateway.services import Services
 
 _LIMITS: list[Any] = [{"of": "tokens", "per": "day", "amount": 1_000_000, "model": "*"}]
 

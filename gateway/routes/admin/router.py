@@ -3,13 +3,13 @@
 from fastapi import APIRouter, Security
 
 from auth.keys import ADMIN
+from gateway.request.services import Services
 from gateway.routes.admin.audit import add_audit
 from gateway.routes.admin.guard import BEARER, guarded
 from gateway.routes.admin.keys import add_keys
 from gateway.routes.admin.problems import PROBLEMS
 from gateway.routes.admin.projects import add_projects
 from gateway.routes.admin.usage import add_usage
-from gateway.services import Services
 
 
 def admin_router(services: Services) -> APIRouter:

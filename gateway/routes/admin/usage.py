@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from auth.usage_report import MAX_PAGE, GroupBy, UsagePage, UsageSum, this_month, usage
+from gateway.request.services import Services
 from gateway.routes.admin.fields import Text, Time
-from gateway.services import Services
 
 
 class UsageObject(BaseModel):

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from gateway.config.settings import Bounds, ModelEntry
 from gateway.endpoints.chat import parse_chat
-from gateway.prompts import Prompts
-from gateway.settings import Bounds, ModelEntry
+from gateway.prompts.estimate import Prompts
 from tests.e2e.running import Raygate
 
 SYSTEM = {"role": "system", "content": "You answer in one word."}

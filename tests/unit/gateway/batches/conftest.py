@@ -19,14 +19,14 @@ from auth.usage import Price
 from engines.base import EngineSettings, Load
 from engines.echo.engine import EchoEngine
 from engines.replica import call_asgi
-from gateway.answer import Answer
-from gateway.late_counts import LateCounts
-from gateway.metrics import Metrics
-from gateway.models import ModelTable
-from gateway.prompts import Prompts
-from gateway.services import Services
-from gateway.settings import BatchSettings, GatewaySettings, ModelEntry
-from gateway.traffic import Traffic
+from gateway.answers.answer import Answer
+from gateway.config.settings import BatchSettings, GatewaySettings, ModelEntry
+from gateway.prompts.estimate import Prompts
+from gateway.request.late_counts import LateCounts
+from gateway.request.metrics import Metrics
+from gateway.request.services import Services
+from gateway.request.traffic import Traffic
+from gateway.routing.models import ModelTable
 from objects.batches import Batch, create_batch, read_batch
 from objects.file_store import Files
 from objects.storage import Storage

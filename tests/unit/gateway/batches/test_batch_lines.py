@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.batches.lines import parse_line
-from gateway.errors import ApiError
-from gateway.settings import Bounds
+from gateway.config.settings import Bounds
+from gateway.http.errors import ApiError
 
 CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 RIGHT: dict[str, Any] = {

@@ -7,8 +7,8 @@ import pytest
 
 from engines.base import Load
 from gateway.batches.idleness import Lane, MadeWay
-from gateway.settings import BatchSettings
-from gateway.traffic import Traffic
+from gateway.config.settings import BatchSettings
+from gateway.request.traffic import Traffic
 
 SETTINGS = BatchSettings(quiet_s=30, concurrency=4, busy_share=0.25, busy_requests=3)
 

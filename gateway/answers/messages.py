@@ -1,0 +1,61 @@
+"""Streams of Anthropic's Messages API: named events, the usage in ``message_delta``, ``message_stop`` at the end."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from auth.usage import Usage
+from gateway.answers.engine_errors import from_engine
+from gateway.answers.relay import Stream
+from gateway.http import errors
+from gateway.http.dialects import ANTHROPIC
+
+_DELTA = b"event: content_block_delta\n"
+_RARE = (b"event: message_delta\n", b"event: message_stop\n", b"event: error\n")
+_STOP, _ERROR, _USAGE = b"event: message_stop\n", b"event: error\n", b"event: message_delta\n"
+
+
+def usage_of_message(usage: dict[str, Any]) -> Usage:
+    """Return the usage of a message; Anthropic counts what was cached apart from ``input_tokens``."""
+    cached = usage.get("cache_read_input_tokens") or 0
+    created = usage.get("cache_creation_input_tokens") or 0
+    return Usage((usage.get("input_tokens") or 0) + cached + created, usage.get("output_tokens") or 0, cached)
+
+
+@dataclass
+class MessageStream(Stream):
+    """The events of one ``message``."""
+
+    deltas: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """About how many completion tokens have been relayed, for streams that end before the engine's count."""
+        return self.deltas
+
+    def fail(self, error: errors.ApiError) -> bytes:
+        """Return the events that end the stream with ``error``."""
+        self.done, self.error = True, error
+        return ANTHROPIC.event(error)
+
+    def mended(self, whole: bytes) -> bytes:
+        """Return whole events as the client should see them, and note what they tell."""
+        self.events += whole.count(b"\n\n")
+        self.deltas += whole.count(_DELTA)
+        if any(event in whole for event in _RARE):
+            return b"".join(self._mended_event(event) for event in whole.split(b"\n\n")[:-1])
+        return whole
+
+    def _mended_event(self, event: bytes) -> bytes:
+        if self.done:
+            return b""
+        if event.startswith(_ERROR):
+            return self.fail(from_engine(500, event.partition(b"data: ")[2]))
+        if event.startswith(_STOP):
+            self.done = True
+        elif event.startswith(_USAGE):
+            told = orjson.loads(event.partition(b"data: ")[2])
+            self.usage = usage_of_message(told.get("usage") or {})
+            self.finish_reason = told["delta"].get("stop_reason")
+        return event + b"\n\n"

@@ -1,0 +1,105 @@
+"""Bytes from an engine to a client: whole events only.
+
+No chunk is parsed as JSON on its way. What a stream must notice (its end, an error, the usage) it finds by byte
+patterns that cannot occur inside a JSON string, where every quote is escaped.
+"""
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from auth.usage import Usage
+from gateway.answers.answer import EngineLost
+from gateway.http import errors
+
+KEEP_ALIVE = b": keep-alive\n\n"
+
+Read = Callable[[], Awaitable[bytes]]
+Send = Callable[[bytes], Awaitable[None]]
+
+
+def usage_of(answer: dict[str, Any]) -> Usage | None:
+    """Return the usage of an answer or of a stream's last chunk; ``None`` when it has none."""
+    usage = answer.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    details = usage.get("prompt_tokens_details") or {}
+    return Usage(usage["prompt_tokens"], usage.get("completion_tokens") or 0, details.get("cached_tokens") or 0)
+
+
+@dataclass
+class Stream(ABC):
+    """One streamed answer on its way; what it has learned can be read at any moment.
+
+    Attributes:
+        usage: the engine's count, once it has arrived.
+        events: events relayed so far.
+        first_event_at: when the first of them came, in seconds of the monotonic clock.
+        error: what went wrong after the status had left.
+        finish_reason: of the last choice that finished.
+        done: whether the answer is complete: what follows is not relayed.
+    """
+
+    usage: Usage | None = field(default=None, kw_only=True)
+    events: int = field(default=0, kw_only=True)
+    first_event_at: float | None = field(default=None, kw_only=True)
+    error: errors.ApiError | None = field(default=None, kw_only=True)
+    finish_reason: str | None = field(default=None, kw_only=True)
+    done: bool = field(default=False, kw_only=True)
+
+    @property
+    @abstractmethod
+    def tokens(self) -> int:
+        """About how many completion tokens have been relayed, for streams that end before the engine's count."""
+
+    @abstractmethod
+    def mended(self, whole: bytes) -> bytes:
+        """Return whole events as the client should see them, and note what they tell."""
+
+    @abstractmethod
+    def fail(self, error: errors.ApiError) -> bytes:
+        """Return the events that end the stream with ``error``."""
+
+    async def relay(self, read: Read, send: Send, keep_alive_s: float) -> None:
+        """Send the engine's events as they arrive, up to and with the last.
+
+        A stream that breaks off ends with an error event: clients take a plain end for success (WIRE.md C1).
+
+        Args:
+            read: returns the engine's next bytes, cut anywhere; ``b""`` at their end.
+            send: takes whole events.
+            keep_alive_s: until the first event, a comment is sent this often; 0 for never.
+        """
+        held = b""
+        try:
+            chunk = await _first(read, send, keep_alive_s)
+            while chunk and not self.done:
+                held = held + chunk if held else chunk
+                end = held.rfind(b"\n\n") + 2
+                if end >= 2:
+                    whole, held = (held, b"") if end == len(held) else (held[:end], held[end:])
+                    events = self.mended(whole)
+                    if self.first_event_at is None and self.events:
+                        self.first_event_at = time.monotonic()
+                    if events:
+                        await send(events)
+                if not self.done:
+                    chunk = await read()
+        except EngineLost:
+            pass
+        if not self.done:
+            await send(self.fail(errors.engine_lost()))
+
+
+async def _first(read: Read, send: Send, keep_alive_s: float) -> bytes:
+    """Return the first bytes; a silent engine's client is kept company meanwhile."""
+    waiting = asyncio.ensure_future(read())
+    try:
+        while not (await asyncio.wait({waiting}, timeout=keep_alive_s or None))[0]:
+            await send(KEEP_ALIVE)
+        return waiting.result()
+    finally:
+        waiting.cancel()

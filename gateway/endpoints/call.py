@@ -1,0 +1,101 @@
+"""A request to a model, parsed: what is asked, of which model, in what form."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from auth.usage import Usage
+from gateway.answers.relay import Stream
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What of a request becomes the model's prompt, for the estimate of its length.
+
+    Attributes:
+        texts: everything that is tokenized.
+        tools: text that is tokenized where the model's template shows tools.
+        messages: the conversation, for what the template adds to it.
+        tokens: prompt tokens that came as token ids.
+    """
+
+    texts: Sequence[str] = ()
+    tools: str = ""
+    messages: Sequence[Mapping[str, Any]] = ()
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An answer that came whole, read: what the client gets, and what the ledger notes."""
+
+    body: dict[str, Any]
+    usage: Usage | None
+    finish_reason: str | None = None
+
+
+class Form(Protocol):
+    """How an endpoint's answers look: what is read from them on their way, and what is mended."""
+
+    salted: bool
+    """Whether engines with a prefix cache take ``cache_salt`` here."""
+
+    def whole(self, answer: dict[str, Any]) -> Whole:
+        """Read an answer that came whole."""
+
+    def stream(self, call: "Call") -> Stream:
+        """Return the reader of a streamed answer; only asked for calls that stream."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request within bounds.
+
+    Attributes:
+        path: where the engine is asked; also the name of the endpoint, which a model serves or does not.
+        form: of the answer.
+        model: the name that the client asked for, if it did.
+        payload: the body for the engine, but for the model's own name.
+        prompt: what becomes the model's prompt.
+        prompt_field: the field that it is in.
+        stream: whether the answer is a stream of events.
+        include_usage: whether the client wants a stream's usage chunk.
+        max_tokens: completion tokens of one choice at most; ``None`` when the client does not bound them.
+        choices: how many completions are asked for.
+        user, metadata: what the client says of itself; stored, never trusted.
+    """
+
+    path: str
+    form: Form
+    model: str | None
+    payload: dict[str, Any]
+    prompt: Prompt = field(default_factory=Prompt)
+    prompt_field: str = "messages"
+    stream: bool = False
+    include_usage: bool = False
+    max_tokens: int | None = None
+    choices: int = 1
+    user: str | None = None
+    metadata: Mapping[str, str] | None = None
+
+    def body_for(self, model: str, cache_salt: str | None = None) -> tuple[str, bytes]:
+        """Return the content type and the body for the engine of ``model``.
+
+        Args:
+            model: the model's own name, where the client may have asked for an alias.
+            cache_salt: for engines that have a prefix cache, in place of the client's own.
+        """
+        payload = {**self.payload, "model": model}
+        if cache_salt is not None:
+            payload["cache_salt"] = cache_salt
+        return "application/json", orjson.dumps(payload)
+
+
+def texts_of(content: Any) -> Iterable[str]:
+    """Yield the texts of a message's or an input's content: a string, or parts of which some have a ``text``."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        yield from (part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))

@@ -1,0 +1,48 @@
+"""Who is asking: from the ``Authorization`` or ``x-api-key`` header to a key."""
+
+from collections.abc import Sequence
+
+from starlette.types import Scope
+
+from auth.errors import Unauthenticated
+from auth.keys import INFERENCE, Key
+from gateway.http import errors
+from gateway.request.services import Services
+
+
+def identify(services: Services, scope: Scope, *, needs: Sequence[str] = (INFERENCE,)) -> Key:
+    """Return the key that a request carries.
+
+    Args:
+        needs: the scopes of which the key must have one.
+
+    Raises:
+        ApiError: 401 for no key or one that does not hold, 403 for a key without the scope.
+    """
+    try:
+        key = services.access.identify(_authorization(scope))
+    except Unauthenticated as refusal:
+        delay_s = 0.0 if refusal.missing else services.access.slowdown.failed(_address(scope))
+        raise errors.unauthenticated(missing=refusal.missing, delay_s=delay_s) from None
+    if not set(needs) & set(key.scopes):
+        raise errors.permission_denied(needs)
+    return key
+
+
+def _authorization(scope: Scope) -> bytes | None:
+    """Return the credentials, in whichever of the two headers: OpenAI's clients use one, Anthropic's the other."""
+    shown = []
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            shown.append(value)
+        elif name == b"x-api-key":
+            shown.append(b"Bearer " + value)
+    if len(shown) > 1:  # two proxies could each believe a different one
+        raise Unauthenticated(missing=False)
+    return shown[0] if shown else None
+
+
+def _address(scope: Scope) -> str:
+    """Return where the client is; behind HAProxy, uvicorn has put what ``X-Forwarded-For`` says in HAProxy's place."""
+    client = scope.get("client")
+    return client[0] if client else ""
