@@ -10,9 +10,9 @@ from gateway import paths
 from gateway.config.settings import Bounds
 from gateway.endpoints.call import Call
 from gateway.endpoints.chat import parse_chat
+from gateway.endpoints.closed import validated
 from gateway.endpoints.completions import parse_completion
 from gateway.endpoints.embeddings import parse_embedding
-from gateway.endpoints.fields import checked
 from gateway.endpoints.responses.body import check_response
 from gateway.http import errors
 from gateway.http.body import parse_object
@@ -72,7 +72,7 @@ def parse_line(raw: bytes, endpoint: str, bounds: Bounds) -> Line:
         ApiError: 400; its ``param`` is a dotted path within the line.
     """
     # The line's own object is one level more than a body has.
-    line = checked(LineBody, parse_object(raw, bounds.max_json_depth + 1))
+    line = validated(LineBody, parse_object(raw, bounds.max_json_depth + 1))
     if line.url != endpoint:
         raise errors.invalid_value("url", "'url' must be the batch's endpoint.")
     for name in ("stream", "background"):

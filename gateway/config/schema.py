@@ -33,6 +33,7 @@ from gateway.config.settings import (
     CacheSharing,
     FileSettings,
     ResponseSettings,
+    UnknownFields,
 )
 
 EMBEDDED = "embedded:"
@@ -240,6 +241,7 @@ class GatewayConfig(_Section):
         bounds: limits on what comes from outside.
         keep_alive_s: a comment is sent on a stream this often until its first event; 0 turns it off.
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
+        unknown_fields: whether a field that an endpoint does not have is a 400, or is dropped and named in a header.
     """
 
     host: str = Field(default="0.0.0.0", min_length=1)
@@ -249,6 +251,7 @@ class GatewayConfig(_Section):
     bounds: Bounds = Bounds()
     keep_alive_s: float = Field(default=15, ge=0)
     cache_sharing: CacheSharing = Field(default_factory=dict)
+    unknown_fields: UnknownFields = "refuse"
 
 
 class Config(_Section):

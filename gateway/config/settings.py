@@ -7,7 +7,7 @@ write them itself.
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -162,6 +162,9 @@ CacheSharing = Annotated[dict[str, list[str]], AfterValidator(_one_group_each)]
 """The projects that share a prefix cache, as ids, by the name of their group."""
 
 
+UnknownFields = Literal["refuse", "drop"]
+
+
 class GatewaySettings(_Frozen):
     """Everything a gateway replica needs to know.
 
@@ -172,6 +175,7 @@ class GatewaySettings(_Frozen):
         bounds: limits on what comes from outside.
         keep_alive_s: a comment is sent on a stream this often until its first event; 0 turns it off.
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
+        unknown_fields: whether a field that an endpoint does not have is a 400, or is dropped and named in a header.
         home: the folder of the database and the internal token.
         database_url: SQLAlchemy URL of the key store, by default ``RAYGATE_DATABASE_URL``; ``None`` means SQLite in
             ``home``.
@@ -188,6 +192,7 @@ class GatewaySettings(_Frozen):
     bounds: Bounds = Field(default_factory=Bounds)
     keep_alive_s: float = Field(default=15, ge=0)
     cache_sharing: CacheSharing = Field(default_factory=dict)
+    unknown_fields: UnknownFields = "refuse"
     home: Path = Field(default_factory=default_home)
     database_url: str | None = Field(default_factory=lambda: os.environ.get("RAYGATE_DATABASE_URL"))
     identity: Identity | None = None

@@ -65,6 +65,7 @@ class Call:
         max_tokens: completion tokens of one choice at most; ``None`` when the client does not bound them.
         choices: how many completions are asked for.
         user, metadata: what the client says of itself; stored, never trusted.
+        dropped: names of fields that came and that the endpoint does not have, fit for a header.
     """
 
     path: str
@@ -79,6 +80,7 @@ class Call:
     choices: int = 1
     user: str | None = None
     metadata: Mapping[str, str] | None = None
+    dropped: Sequence[str] = ()
 
     def body_for(self, model: str, cache_salt: str | None = None) -> tuple[str, bytes]:
         """Return the content type and the body for the engine of ``model``.

@@ -1,7 +1,7 @@
 """``POST /v1/chat/completions``: fields as in OpenAI's API reference."""
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field
@@ -12,8 +12,11 @@ from gateway.answers.choices import ChatStream
 from gateway.answers.relay import usage_of
 from gateway.config.settings import Bounds
 from gateway.endpoints.call import Call, Prompt, Whole, texts_of
-from gateway.endpoints.fields import Metadata, Sampled, Strict, check_sampled, check_size, checked, with_usage
+from gateway.endpoints.closed import EXTENSION, Dropped, Engines, Flag, Strict, checked, forwarded
+from gateway.endpoints.fields import Metadata, Sampled, Tools, check_sampled, check_tools, templated, with_usage
 from gateway.http import errors
+
+_NO_TEXT = frozenset({"role", "content", "tool_call_id"})
 
 
 class ContentPart(Strict):
@@ -33,16 +36,37 @@ class ChatMessage(Strict):
 
 
 class ChatBody(Sampled):
-    """The fields that Raygate itself checks."""
+    """The fields of a chat: all that it may have."""
 
     messages: list[ChatMessage] = Field(min_length=1)
     max_tokens: int | None = Field(default=None, ge=1, le=2**31)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=2**31)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    tools: list[dict[str, Any]] | None = None
-    response_format: dict[str, Any] | None = None
+    tools: Tools = None
+    tool_choice: Engines = None
+    parallel_tool_calls: Engines = None
+    functions: Engines = None
+    function_call: Engines = None
+    reasoning_effort: Engines = None
+    verbosity: Engines = None
+    modalities: Engines = None
+    audio: Engines = None
+    prediction: Engines = None
+    moderation: Engines = None
+    web_search_options: Engines = None
+    service_tier: Engines = None
+    store: Engines = None
     metadata: Metadata | None = None
+    safety_identifier: Engines = None
+    prompt_cache_key: Engines = None
+    prompt_cache_retention: Engines = None
+    prompt_cache_options: Engines = None
+    client_metadata: Dropped = None
+    documents: Annotated[list[dict[str, Any]] | None, EXTENSION] = None
+    add_generation_prompt: Flag = None
+    continue_final_message: Flag = None
+    echo: Flag = None
 
 
 class ChatForm:
@@ -66,22 +90,22 @@ def parse_chat(payload: dict[str, Any], bounds: Bounds) -> Call:
     Raises:
         ApiError: 400, naming the field as a dotted path.
     """
-    body = checked(ChatBody, payload)
+    body = checked(ChatBody, payload, bounds)
     check_sampled(body, bounds)
     if len(body.messages) > bounds.max_messages:
         raise errors.invalid_value("messages", f"'messages' has more than {bounds.max_messages} entries.")
     if body.top_logprobs and not body.logprobs:
         raise errors.invalid_value("top_logprobs", "'top_logprobs' requires 'logprobs' to be true.")
-    if body.tools and len(body.tools) > bounds.max_tools:
-        raise errors.invalid_value("tools", f"'tools' has more than {bounds.max_tools} entries.")
-    check_size("tools", body.tools, bounds.max_schema_bytes)
-    check_size("response_format", body.response_format, bounds.max_schema_bytes)
+    check_tools(body.tools, bounds)
+    sent = with_usage(forwarded(ChatBody, payload))
+    if body.max_completion_tokens is not None:
+        sent.pop("max_tokens", None)  # it does not count, and a server elsewhere may think otherwise
     return Call(
         path=paths.CHAT,
         form=ChatForm(),
         model=body.model,
-        payload=with_usage(payload),
-        prompt=_prompt(payload),
+        payload=sent,
+        prompt=_prompt(sent),
         stream=bool(body.stream),
         include_usage=body.include_usage,
         max_tokens=body.max_completion_tokens or body.max_tokens,
@@ -91,14 +115,15 @@ def parse_chat(payload: dict[str, Any], bounds: Bounds) -> Call:
     )
 
 
-def _prompt(payload: dict[str, Any]) -> Prompt:
-    tools = payload.get("tools")
-    messages = payload["messages"]
-    texts = tuple(text for message in messages for text in _texts(message))
+def _prompt(sent: dict[str, Any]) -> Prompt:
+    tools = sent.get("tools")
+    messages = sent["messages"]
+    texts = (*(text for message in messages for text in _texts(message)), *templated(sent))
     return Prompt(texts, tools=orjson.dumps(tools).decode() if tools else "", messages=messages)
 
 
 def _texts(message: dict[str, Any]) -> Iterator[str]:
     yield from texts_of(message.get("content"))
-    if calls := message.get("tool_calls"):
-        yield orjson.dumps(calls).decode()
+    # Calls, thoughts, and whatever else a model's template may know of a message.
+    if others := {name: value for name, value in message.items() if value and name not in _NO_TEXT}:
+        yield orjson.dumps(others).decode()

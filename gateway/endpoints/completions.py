@@ -10,7 +10,8 @@ from gateway.answers.choices import ChoicesStream
 from gateway.answers.relay import usage_of
 from gateway.config.settings import Bounds
 from gateway.endpoints.call import Call, Prompt, Whole
-from gateway.endpoints.fields import Sampled, check_sampled, checked, with_usage
+from gateway.endpoints.closed import checked, forwarded
+from gateway.endpoints.fields import Sampled, check_sampled, with_usage
 from gateway.http import errors
 
 DEFAULT_MAX_TOKENS = 16
@@ -22,7 +23,7 @@ Texts = Annotated[list[str], Field(min_length=1)]
 
 
 class CompletionBody(Sampled):
-    """The fields that Raygate itself checks."""
+    """The fields of a completion: all that it may have."""
 
     prompt: str | Texts | Tokens | Annotated[list[Tokens], Field(min_length=1)]
     echo: bool | None = None
@@ -52,7 +53,7 @@ def parse_completion(payload: dict[str, Any], bounds: Bounds) -> Call:
     Raises:
         ApiError: 400, naming the field as a dotted path.
     """
-    body = checked(CompletionBody, payload)
+    body = checked(CompletionBody, payload, bounds)
     check_sampled(body, bounds)
     if body.suffix:
         raise errors.unsupported_parameter("suffix", "No model here fills in the middle of a text.")
@@ -66,7 +67,7 @@ def parse_completion(payload: dict[str, Any], bounds: Bounds) -> Call:
         path=paths.COMPLETIONS,
         form=CompletionForm(),
         model=body.model,
-        payload=with_usage(payload),
+        payload=with_usage(forwarded(CompletionBody, payload)),
         prompt=prompt,
         prompt_field="prompt",
         stream=bool(body.stream),

@@ -11,7 +11,8 @@ from gateway import paths
 from gateway.answers.messages import MessageStream, usage_of_message
 from gateway.config.settings import Bounds
 from gateway.endpoints.call import Call, Prompt, Whole, texts_of
-from gateway.endpoints.fields import Model, Strict, check_size, checked
+from gateway.endpoints.closed import Closed, Dropped, Engines, Object, Strict, checked, forwarded
+from gateway.endpoints.fields import Model, Salt, Tools, check_tools, templated
 from gateway.endpoints.pooled import UNCOUNTED
 from gateway.http import errors
 
@@ -29,32 +30,43 @@ class Message(Strict):
     content: str | list[Block]
 
 
-class CountBody(Strict):
+class CountBody(Closed):
     """A conversation whose tokens are to be counted."""
 
     model: Model
     messages: list[Message] = Field(min_length=1)
     system: str | list[Block] | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: Tools = None
+    tool_choice: Engines = None
+    thinking: Engines = None
+    output_config: Engines = None
+    cache_control: Dropped = None
+    context_management: Dropped = None
+    speed: Dropped = None
+    chat_template_kwargs: Object = None
 
 
-class User(Strict):
+class Metadata(Strict):
     """``metadata`` in Anthropic's API."""
 
     user_id: str | None = Field(default=None, max_length=512)
 
 
 class MessagesBody(CountBody):
-    """The fields that Raygate itself checks."""
+    """The fields of a message: all that it may have."""
 
     max_tokens: int = Field(ge=1, le=2**31)
     stream: bool | None = None
     temperature: float | None = Field(default=None, ge=0, le=1)
     top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0)
+    top_k: int | None = Field(default=None, ge=0, le=2**31)
     stop_sequences: Annotated[list[str], Field(max_length=16)] | None = None
-    metadata: User | None = None
-    cache_salt: str | None = Field(default=None, min_length=1, max_length=512)
+    metadata: Metadata | None = None
+    service_tier: Dropped = None
+    inference_geo: Dropped = None
+    mcp_servers: Annotated[list[Any] | None, Field(max_length=0)] = None
+    container: None = None
+    cache_salt: Salt | None = None
 
 
 class MessagesForm:
@@ -81,16 +93,17 @@ def parse_messages(payload: dict[str, Any], bounds: Bounds) -> Call:
     Raises:
         ApiError: 400, naming the field as a dotted path.
     """
-    body = checked(MessagesBody, payload)
+    body = checked(MessagesBody, payload, bounds)
     _check_conversation(body, bounds)
     if any(len(stop.encode()) > bounds.max_stop_bytes for stop in body.stop_sequences or []):
         raise errors.invalid_value("stop_sequences", f"A stop sequence is longer than {bounds.max_stop_bytes} bytes.")
+    sent = forwarded(MessagesBody, payload)
     return Call(
         path=paths.MESSAGES,
         form=MessagesForm(),
         model=body.model,
-        payload=payload,
-        prompt=_prompt(payload),
+        payload=sent,
+        prompt=_prompt(sent),
         stream=bool(body.stream),
         max_tokens=body.max_tokens,
         user=body.metadata.user_id if body.metadata else None,
@@ -103,17 +116,16 @@ def parse_count(payload: dict[str, Any], bounds: Bounds) -> Call:
     Raises:
         ApiError: 400, naming the field as a dotted path.
     """
-    body = checked(CountBody, payload)
+    body = checked(CountBody, payload, bounds)
     _check_conversation(body, bounds)
-    return Call(path=paths.COUNT_TOKENS, form=UNCOUNTED, model=body.model, payload=payload, max_tokens=0)
+    sent = forwarded(CountBody, payload)
+    return Call(path=paths.COUNT_TOKENS, form=UNCOUNTED, model=body.model, payload=sent, max_tokens=0)
 
 
 def _check_conversation(body: CountBody, bounds: Bounds) -> None:
     if len(body.messages) > bounds.max_messages:
         raise errors.invalid_value("messages", f"'messages' has more than {bounds.max_messages} entries.")
-    if body.tools and len(body.tools) > bounds.max_tools:
-        raise errors.invalid_value("tools", f"'tools' has more than {bounds.max_tools} entries.")
-    check_size("tools", body.tools, bounds.max_schema_bytes)
+    check_tools(body.tools, bounds)
 
 
 def _prompt(payload: dict[str, Any]) -> Prompt:
@@ -129,6 +141,7 @@ def _prompt(payload: dict[str, Any]) -> Prompt:
 
 def _texts(payload: dict[str, Any]) -> Iterator[str]:
     yield from texts_of(payload.get("system"))
+    yield from templated(payload)
     for message in payload["messages"]:
         yield from texts_of(message["content"])
         if isinstance(message["content"], list):

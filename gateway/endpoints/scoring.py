@@ -7,31 +7,51 @@ from pydantic import Field
 from gateway import paths
 from gateway.config.settings import Bounds
 from gateway.endpoints.call import Call, Prompt
-from gateway.endpoints.fields import Model, Strict, checked
+from gateway.endpoints.closed import EXTENSION, Closed, Engines, Flag, Object, checked, forwarded
+from gateway.endpoints.fields import Model, User
 from gateway.endpoints.pooled import POOLED
 from gateway.http import errors
 
 _TWO_SIDES = [("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2")]
 """The names that vLLM knows for the two sides of a score."""
 
+_SIDES = frozenset(name for pair in _TWO_SIDES for name in pair)
+
 Texts = Annotated[list[str], Field(min_length=1)]
 
 
-class RerankBody(Strict):
-    """The fields that Raygate itself checks."""
+class Scoring(Closed):
+    """What both endpoints have, vLLM's own among it."""
 
     model: Model | None = None
+    user: User | None = None
+    truncate_prompt_tokens: Annotated[int | None, Field(ge=-1, le=2**31), EXTENSION] = None
+    truncation_side: Engines = None
+    use_activation: Flag = None
+    max_tokens_per_query: Annotated[int | None, Field(ge=0, le=2**31), EXTENSION] = None
+    max_tokens_per_doc: Annotated[int | None, Field(ge=0, le=2**31), EXTENSION] = None
+    instruction: Annotated[str | None, EXTENSION] = None
+    chat_template_kwargs: Object = None
+
+
+class RerankBody(Scoring):
+    """The fields of a ranking: all that it may have."""
+
     query: str = Field(min_length=1)
     documents: Texts
     top_n: int | None = Field(default=None, ge=0)
-    user: str | None = Field(default=None, max_length=512)
 
 
-class ScoreBody(Strict):
-    """The fields that Raygate itself checks; the two sides have several names."""
+class ScoreBody(Scoring):
+    """The fields of a score: all that it may have. The two sides have several names."""
 
-    model: Model | None = None
-    user: str | None = Field(default=None, max_length=512)
+    text_1: Any = None
+    text_2: Any = None
+    queries: Any = None
+    documents: Any = None
+    items: Any = None
+    data_1: Any = None
+    data_2: Any = None
 
 
 def parse_rerank(payload: dict[str, Any], bounds: Bounds) -> Call:
@@ -40,12 +60,18 @@ def parse_rerank(payload: dict[str, Any], bounds: Bounds) -> Call:
     Raises:
         ApiError: 400, naming the field as a dotted path.
     """
-    body = checked(RerankBody, payload)
+    body = checked(RerankBody, payload, bounds)
     _check_count("documents", len(body.documents), bounds)
     # The engine reads the query beside every document.
-    prompt = Prompt(texts=(*body.documents, *[body.query] * len(body.documents)))
+    asked = [text for text in (body.query, body.instruction) if text]
     return Call(
-        path=paths.RERANK, form=POOLED, model=body.model, payload=payload, prompt=prompt, max_tokens=0, user=body.user
+        path=paths.RERANK,
+        form=POOLED,
+        model=body.model,
+        payload=forwarded(RerankBody, payload),
+        prompt=Prompt(texts=(*body.documents, *asked * len(body.documents))),
+        max_tokens=0,
+        user=body.user,
     )
 
 
@@ -55,11 +81,16 @@ def parse_score(payload: dict[str, Any], bounds: Bounds) -> Call:
     Raises:
         ApiError: 400, naming the field as a dotted path.
     """
-    body = checked(ScoreBody, payload)
-    names = next((pair for pair in _TWO_SIDES if set(pair) <= payload.keys()), None)
+    body = checked(ScoreBody, payload, bounds)
+    sent = forwarded(ScoreBody, payload)
+    given = sorted(sent.keys() & _SIDES)
+    names = next((pair for pair in _TWO_SIDES if set(pair) <= sent.keys()), None)
     if names is None:
         raise errors.missing_parameter("text_1")
-    sides = [payload[name] if isinstance(payload[name], list) else [payload[name]] for name in names]
+    if len(given) > len(names):
+        stray = next(name for name in given if name not in names)
+        raise errors.invalid_value(stray, f"Give either '{stray}' or '{names[0]}' and '{names[1]}'.")
+    sides = [sent[name] if isinstance(sent[name], list) else [sent[name]] for name in names]
     for name, side in zip(names, sides, strict=True):
         if not side or not all(isinstance(text, str) for text in side):
             raise errors.invalid_value(name, f"Invalid value for '{name}': it must be a text or a list of texts.")
@@ -67,12 +98,13 @@ def parse_score(payload: dict[str, Any], bounds: Bounds) -> Call:
     pairs = max(map(len, sides))
     # A single text is read beside each of the others.
     texts = [text for side in sides for text in (side * pairs if len(side) == 1 else side)]
+    told = [body.instruction] * pairs if body.instruction else []
     return Call(
         path=paths.SCORE,
         form=POOLED,
         model=body.model,
-        payload=payload,
-        prompt=Prompt(texts=tuple(texts)),
+        payload=sent,
+        prompt=Prompt(texts=(*texts, *told)),
         max_tokens=0,
         user=body.user,
     )

@@ -1,7 +1,7 @@
 """``POST /v1/audio/transcriptions``: fields as in OpenAI's API reference, relayed as multipart."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
 from pydantic import Field
@@ -14,15 +14,16 @@ from gateway.answers.choices import ChoicesStream
 from gateway.answers.relay import usage_of
 from gateway.config.settings import Bounds
 from gateway.endpoints.call import Call, Prompt, Whole
-from gateway.endpoints.fields import Model, Strict, checked
+from gateway.endpoints.closed import ENGINES, EXTENSION, Closed, Engines, checked, forwarded
+from gateway.endpoints.fields import Model
 from gateway.http import errors
 from gateway.http.upload import Upload, read_upload
 
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
-class TranscriptionBody(Strict):
-    """The fields that Raygate itself checks; the file stands beside them."""
+class TranscriptionBody(Closed):
+    """The fields of a transcription: all that it may have; the file stands beside them."""
 
     model: Model | None = None
     language: str | None = Field(default=None, max_length=32)
@@ -30,6 +31,14 @@ class TranscriptionBody(Strict):
     response_format: Literal["json", "verbose_json"] | None = None
     temperature: str | None = Field(default=None, max_length=32, pattern=r"^(0(\.\d+)?|1(\.0+)?)$")
     stream: Literal["true", "false", "1", "0"] | None = None
+    stream_include_usage: Annotated[Literal["true", "false", "1", "0"] | None, EXTENSION] = None
+    max_completion_tokens: Annotated[str | None, Field(max_length=10, pattern=r"^[1-9]\d{0,8}$"), EXTENSION] = None
+    timestamp_granularities: Annotated[Any, Field(alias="timestamp_granularities[]"), ENGINES] = None
+    include: Annotated[Any, Field(alias="include[]"), ENGINES] = None
+    chunking_strategy: Engines = None
+    hotwords: Annotated[str | None, Field(max_length=8192), EXTENSION] = None
+    seed: Annotated[str | None, Field(max_length=20), EXTENSION] = None
+    top_p: Annotated[str | None, Field(max_length=32), EXTENSION] = None
 
 
 class TranscriptionUpload(TranscriptionBody):
@@ -73,10 +82,10 @@ async def read_transcription(scope: Scope, receive: Receive, bounds: Bounds) -> 
         ApiError: 400, 413 or 415.
         ClientGone: when nobody waits for an answer any more.
     """
-    return parse_transcription(await read_upload(scope, receive, bounds))
+    return parse_transcription(await read_upload(scope, receive, bounds), bounds)
 
 
-def parse_transcription(upload: Upload) -> Call:
+def parse_transcription(upload: Upload, bounds: Bounds) -> Call:
     """Return the call that an upload is.
 
     Raises:
@@ -84,16 +93,18 @@ def parse_transcription(upload: Upload) -> Call:
     """
     if upload.fields.get("response_format") in {"text", "srt", "vtt"}:
         raise errors.unsupported_parameter("response_format", "Ask for 'json' or 'verbose_json'.")
-    body = checked(TranscriptionBody, upload.fields)
+    body = checked(TranscriptionBody, upload.fields, bounds)
     if not upload.file:
         raise errors.invalid_value("file", "'file' is empty.")
+    sent = replace(upload, fields=forwarded(TranscriptionBody, upload.fields))
     return TranscriptionCall(
         path=paths.TRANSCRIPTIONS,
         form=TranscriptionForm(),
         model=body.model,
-        payload=upload.fields,
-        prompt=Prompt(texts=(body.prompt or "",)),
+        payload=sent.fields,
+        prompt=Prompt(texts=(body.prompt or "", body.hotwords or "")),
         prompt_field="file",
         stream=_BOOLEANS.get(body.stream or "false", False),
-        upload=upload,
+        max_tokens=int(body.max_completion_tokens) if body.max_completion_tokens else None,
+        upload=sent,
     )

@@ -1,8 +1,7 @@
 """The routes that models answer: one table of endpoints, one way through all of them."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Form
@@ -10,9 +9,10 @@ from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
 from gateway import paths
-from gateway.config.settings import Bounds
+from gateway.config.settings import Bounds, GatewaySettings
 from gateway.endpoints import chat, completions, embeddings, messages, scoring, tokens, transcriptions
 from gateway.endpoints.call import Call
+from gateway.endpoints.closed import Closed, without_unknown
 from gateway.http.body import read_json
 from gateway.http.dialects import ANTHROPIC, OPENAI, Dialect
 from gateway.http.exchange import Response
@@ -21,6 +21,8 @@ from gateway.request.life import answer
 from gateway.request.services import Services
 from gateway.routes.plain import PlainRoute
 
+Read = Callable[[Scope, Receive, GatewaySettings], Awaitable[Call]]
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -28,70 +30,82 @@ class Endpoint:
 
     Attributes:
         read: reads the request and makes a :class:`Call` of it, or raises a 4xx.
-        body: describes the body in the OpenAPI schema.
+        body: describes the body in the OpenAPI schema: its closed list of fields.
         summary: what it does, in the schema.
         tag: its family there.
         dialect: how its errors are put.
     """
 
     path: str
-    read: Callable[[Scope, Receive, Bounds], Awaitable[Call]]
+    read: Read
     body: Any
     summary: str
     tag: str
     dialect: Dialect = OPENAI
 
 
-def _json(parse: Callable[[dict[str, Any], Bounds], Call]) -> Callable[[Scope, Receive, Bounds], Awaitable[Call]]:
-    """Return what reads an endpoint's JSON and parses it."""
+async def _upload(scope: Scope, receive: Receive, settings: GatewaySettings) -> Call:
+    """Read an upload, whose fields are refused when the endpoint does not have them."""
+    return await transcriptions.read_transcription(scope, receive, settings.bounds)
 
-    async def read(scope: Scope, receive: Receive, bounds: Bounds) -> Call:
-        return parse(await read_json(scope, receive, bounds), bounds)
 
-    return read
+def _endpoint(
+    path: str,
+    body: type[Closed],
+    parse: Callable[[dict[str, Any], Bounds], Call],
+    summary: str,
+    tag: str,
+    dialect: Dialect = OPENAI,
+) -> Endpoint:
+    """Return an endpoint whose requests are JSON."""
+
+    async def read(scope: Scope, receive: Receive, settings: GatewaySettings) -> Call:
+        payload = await read_json(scope, receive, settings.bounds)
+        if settings.unknown_fields == "refuse":
+            return parse(payload, settings.bounds)
+        known, dropped = without_unknown(body, payload)
+        return replace(parse(known, settings.bounds), dropped=dropped)
+
+    return Endpoint(path, read, body, summary, tag, dialect)
 
 
 ENDPOINTS = (
-    Endpoint(paths.CHAT, _json(chat.parse_chat), chat.ChatBody, "Answer a conversation, whole or as a stream", "chat"),
-    Endpoint(
+    _endpoint(paths.CHAT, chat.ChatBody, chat.parse_chat, "Answer a conversation, whole or as a stream", "chat"),
+    _endpoint(
         paths.COMPLETIONS,
-        _json(completions.parse_completion),
         completions.CompletionBody,
+        completions.parse_completion,
         "Complete a text, whole or as a stream",
         "completions",
     ),
-    Endpoint(
-        paths.EMBEDDINGS, _json(embeddings.parse_embedding), embeddings.EmbeddingBody, "Embed texts", "embeddings"
-    ),
-    Endpoint(
+    _endpoint(paths.EMBEDDINGS, embeddings.EmbeddingBody, embeddings.parse_embedding, "Embed texts", "embeddings"),
+    _endpoint(
         paths.MESSAGES,
-        _json(messages.parse_messages),
         messages.MessagesBody,
+        messages.parse_messages,
         "Answer a conversation in Anthropic's form, whole or as a stream",
         "messages",
         ANTHROPIC,
     ),
-    Endpoint(
+    _endpoint(
         paths.COUNT_TOKENS,
-        _json(messages.parse_count),
         messages.CountBody,
+        messages.parse_count,
         "Count a conversation's tokens, in Anthropic's form",
         "messages",
         ANTHROPIC,
     ),
-    Endpoint(paths.RERANK, _json(scoring.parse_rerank), scoring.RerankBody, "Order documents by a query", "scoring"),
-    Endpoint(paths.SCORE, _json(scoring.parse_score), scoring.ScoreBody, "Score pairs of texts", "scoring"),
+    _endpoint(paths.RERANK, scoring.RerankBody, scoring.parse_rerank, "Order documents by a query", "scoring"),
+    _endpoint(paths.SCORE, scoring.ScoreBody, scoring.parse_score, "Score pairs of texts", "scoring"),
     Endpoint(
         paths.TRANSCRIPTIONS,
-        transcriptions.read_transcription,
+        _upload,
         Annotated[transcriptions.TranscriptionUpload, Form(media_type="multipart/form-data")],
         "Turn speech into text",
         "audio",
     ),
-    Endpoint(paths.TOKENIZE, _json(tokens.parse_tokenize), tokens.TokenizeBody, "Turn text into token ids", "tokens"),
-    Endpoint(
-        paths.DETOKENIZE, _json(tokens.parse_detokenize), tokens.DetokenizeBody, "Turn token ids into text", "tokens"
-    ),
+    _endpoint(paths.TOKENIZE, tokens.TokenizeBody, tokens.parse_tokenize, "Turn text into token ids", "tokens"),
+    _endpoint(paths.DETOKENIZE, tokens.DetokenizeBody, tokens.parse_detokenize, "Turn token ids into text", "tokens"),
 )
 
 
@@ -126,5 +140,19 @@ class _Answer:
         response = Response.of(scope)
         response.dialect = self._dialect
         key = identify(self._services, scope)
-        read = partial(self._read, scope, receive, self._services.settings.bounds)
+
+        async def read() -> Call:
+            call = await self._read(scope, receive, self._services.settings)
+            tell_dropped(response, call.dropped)
+            return call
+
         await answer(self._services, key, read, response)
+
+
+def tell_dropped(response: Response, names: Sequence[str]) -> None:
+    """Name in the response what of the request was dropped: the first few fields, for a header has its bounds."""
+    if names:
+        response.extra.append((b"x-raygate-dropped-fields", ", ".join(names[:_TOLD]).encode()))
+
+
+_TOLD = 16

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from auth.keys import INFERENCE, Key, may_use
 from gateway import paths
 from gateway.endpoints.call import Call
+from gateway.endpoints.closed import without_unknown
 from gateway.endpoints.responses.body import ResponseBody
 from gateway.endpoints.responses.turn import Turn
 from gateway.http import errors
@@ -27,6 +28,7 @@ from gateway.responses.begin import begin
 from gateway.responses.respond import respond
 from gateway.routes.admin.guard import BEARER, guarded
 from gateway.routes.admin.problems import NOT_FOUND, PROBLEMS
+from gateway.routes.generating import tell_dropped
 from gateway.routes.objects import After, Asker, Deleted, Item, ItemList, ObjectId
 from gateway.routes.plain import PlainRoute
 from objects.errors import NotInBackground
@@ -80,6 +82,9 @@ class _Create:
         bounds = services.settings.bounds
         try:
             payload = await read_json(scope, receive, bounds)
+            if services.settings.unknown_fields == "drop":
+                payload, dropped = without_unknown(ResponseBody, payload)
+                tell_dropped(response, dropped)
             turn, call = await begin(payload, key, services.access.store, services.settings.responses, bounds)
         except (errors.ApiError, ClientGone) as refusal:
             await answer(services, key, partial(_refuse, refusal), response)  # which has its row in the ledger

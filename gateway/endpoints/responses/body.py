@@ -8,7 +8,8 @@ from pydantic import Field
 from gateway import paths
 from gateway.config.settings import Bounds
 from gateway.endpoints.call import Call
-from gateway.endpoints.fields import Metadata, Model, Strict, check_size, checked
+from gateway.endpoints.closed import SIZED, Dropped, Engines, checked, forwarded
+from gateway.endpoints.fields import Metadata, Model, Sampling, Tools, check_stop, check_tools
 from gateway.endpoints.responses.form import ResponseForm
 from gateway.endpoints.responses.items import as_items, history, prompt_of
 from gateway.endpoints.responses.turn import Turn
@@ -16,8 +17,8 @@ from gateway.http import errors
 from objects.responses import StoredResponse
 
 
-class ResponseBody(Strict):
-    """The fields that Raygate itself checks; the engine checks the others."""
+class ResponseBody(Sampling):
+    """The fields of a request for a response: all that it may have."""
 
     model: Model | None = None
     input: str | list[dict[str, Any]] = Field(min_length=1)
@@ -27,16 +28,26 @@ class ResponseBody(Strict):
     background: bool | None = None
     stream: bool | None = None
     max_output_tokens: int | None = Field(default=None, ge=1, le=2**31)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     parallel_tool_calls: bool | None = None
-    tools: list[dict[str, Any]] | None = None
-    text: dict[str, Any] | None = None
+    tools: Tools = None
+    tool_choice: Engines = None
+    text: Annotated[dict[str, Any] | None, SIZED] = None
     metadata: Metadata | None = None
-    user: str | None = Field(default=None, max_length=512)
-    cache_salt: str | None = Field(default=None, min_length=1, max_length=512)
     max_tool_calls: Annotated[int, Field(ge=1)] | None = None
+    include: Engines = None
+    reasoning: Engines = None
+    stream_options: Engines = None
+    truncation: Engines = None
+    service_tier: Engines = None
+    safety_identifier: Engines = None
+    prompt_cache_key: Engines = None
+    prompt_cache_retention: Engines = None
+    prompt_cache_options: Engines = None
+    conversation: Any = None
+    prompt: Any = None
+    context_management: Dropped = None
+    client_metadata: Dropped = None
 
 
 def check_response(payload: dict[str, Any], bounds: Bounds) -> ResponseBody:
@@ -45,7 +56,7 @@ def check_response(payload: dict[str, Any], bounds: Bounds) -> ResponseBody:
     Raises:
         ApiError: 400, naming the field as a dotted path.
     """
-    body = checked(ResponseBody, payload)
+    body = checked(ResponseBody, payload, bounds)
     for name in ("conversation", "prompt"):
         if payload.get(name) is not None:
             raise errors.unsupported_parameter(name, "Continue a conversation with 'previous_response_id'.")
@@ -53,10 +64,8 @@ def check_response(payload: dict[str, Any], bounds: Bounds) -> ResponseBody:
         raise errors.invalid_value("background", "A response in the background is stored: 'store' cannot be false.")
     if body.background and body.stream:
         raise errors.unsupported_parameter("stream", "A response in the background is retrieved once it has ended.")
-    if body.tools and len(body.tools) > bounds.max_tools:
-        raise errors.invalid_value("tools", f"'tools' has more than {bounds.max_tools} entries.")
-    check_size("tools", body.tools, bounds.max_schema_bytes)
-    check_size("text", body.text, bounds.max_schema_bytes)
+    check_tools(body.tools, bounds)
+    check_stop(body, bounds)
     return body
 
 
@@ -65,13 +74,14 @@ def call_of(body: ResponseBody, payload: dict[str, Any], turn: Turn, before: Seq
 
     Args:
         body: the checked fields.
-        payload: all fields.
+        payload: all fields, as they came.
         turn: the response that it makes.
         before: the conversation so far.
     """
     items = [*history(before), *as_items(body.input)]
     is_streamed = bool(body.stream or body.background)
-    sent = {name: value for name, value in payload.items() if name not in {"background", "previous_response_id"}}
+    listed = forwarded(ResponseBody, payload)
+    sent = {name: value for name, value in listed.items() if name not in {"background", "previous_response_id"}}
     sent |= {"input": items if before else body.input, "store": False, "stream": is_streamed}
     return Call(
         path=paths.RESPONSES,

@@ -81,8 +81,8 @@ def test_the_message_of_an_error_never_holds_the_value() -> None:
     assert "hunter2" not in str(refusal({"messages": MESSAGES, "temperature": "hunter2"}))
 
 
-def test_fields_that_we_do_not_know_go_to_the_engine() -> None:
-    assert parse_chat({"messages": MESSAGES, "top_k": 5, "chat_template_kwargs": {}}, BOUNDS)
+def test_fields_of_engines_own_go_to_the_engine() -> None:
+    assert parse_chat({"messages": MESSAGES, "top_k": 5}, BOUNDS).payload["top_k"] == 5
 
 
 def test_nulls_mean_defaults_as_the_sdk_may_send_them() -> None:
