@@ -128,7 +128,7 @@ class Tokens:
             digest=digest,
             scopes=tuple(scope for scope in SCOPES if scope in scopes),
             models=check_models(_words(_claim(claims, names.models, ["*"]))),
-            limits=self._limits if limits is None else parse_limits(limits),
+            limits=self._limits if limits is None else parse_limits(_objects(limits)),
             created_at=float(claims.get("iat") or 0),
             expires_at=float(claims["exp"]) + self._identity.leeway_s,
         )
@@ -136,6 +136,13 @@ class Tokens:
 
 def _claim(claims: Mapping[str, Any], name: str | None, default: Any) -> Any:
     return claims.get(name, default) if name is not None else default
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Return a claim's list of objects; what is empty by accident, as ``{}`` or ``""``, must not mean none."""
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise InvalidValue("a list of objects")
+    return value
 
 
 def _words(value: Any) -> list[str]:

@@ -124,7 +124,6 @@ def convert_aside(convert: Callable[[Path, Path], None], source: Path, folder: P
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         convert(source, aside)
-        aside.chmod(0o755)
         aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

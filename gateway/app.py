@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import os
 from typing import Any
 
 from fastapi import FastAPI
@@ -63,6 +64,7 @@ class Gateway(GrpcMethods):
 
     async def __init__(self, settings: GatewaySettings) -> None:  # type: ignore[misc]  # Serve awaits it
         configure_logs()
+        os.umask(0o077)  # files of clients are for this user alone, whoever started the cluster
         gc.set_threshold(_GARBAGE_THRESHOLD)
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for every figure, which nobody asks for
         self._stack = contextlib.AsyncExitStack()

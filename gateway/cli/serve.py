@@ -46,8 +46,10 @@ def serve(file: ConfigFile, host: Host = None, port: Port = None, home: Home = D
 
 
 def _run(config: "Config", home: Path, host: str, port: int) -> None:
+    from gateway.cluster.home import make_private
     from gateway.cluster.supervisor import Cluster, survivors
 
+    make_private(home)
     console = Console(highlight=False, soft_wrap=True)
     base_url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
     given_key = os.environ.get("RAYGATE_API_KEY")

@@ -6,6 +6,7 @@ Ray Serve runs whatever ``RAY_SERVE_HAPROXY_BINARY_PATH`` names, at the start an
 * metrics and statistics are for this machine alone, where Ray Serve opens them to every interface;
 * clients connect to the interface that the operator chose, while Ray Serve stays on the loopback interface;
 * an error that HAProxy answers itself has the shape of every other error, and a request id;
+* a request has one id that is fit to be one, or none: of two, Ray Serve would answer with another than we log;
 * while no gateway is up it says so: Ray Serve would send requests to its own proxy, which holds them without bound;
 * the gateway learns each client's address: uvicorn believes the last ``X-Forwarded-For`` of a proxy on its own machine,
   so HAProxy must write one, or a client would choose its own;
@@ -25,8 +26,9 @@ HEADER_TIMEOUT_S = 30
 """How long a client may take to send a request's headers."""
 
 _REQUEST_ID = """\
-    http-request set-var(txn.request_id) req.hdr(x-request-id) if { req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{1,128}$ }
-    http-request del-header x-request-id if !{ var(txn.request_id) -m found }
+    http-request set-var(txn.request_id) req.fhdr(x-request-id) if { req.fhdr(x-request-id) -m reg ^[A-Za-z0-9._-]{1,128}$ }
+    http-request del-header x-request-id
+    http-request set-header x-request-id %[var(txn.request_id)] if { var(txn.request_id) -m found }
     http-after-response set-header x-request-id %[var(txn.request_id)] if !{ res.hdr(x-request-id) -m found } { var(txn.request_id) -m found }
     http-after-response set-header x-request-id %[uuid] if !{ res.hdr(x-request-id) -m found }"""  # noqa: E501
 

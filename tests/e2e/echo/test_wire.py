@@ -32,6 +32,16 @@ def test_c3_every_response_carries_its_headers(http: httpx.Client) -> None:
         assert len(response.headers.get_list("x-request-id")) == 1
 
 
+@pytest.mark.parametrize("offered", [["one", "two"], ["one,two"], ["one two"], ["one, two"]], ids=repr)
+def test_c3_answer_and_ledger_have_one_clean_id_whatever_is_sent(
+    echo: Raygate, http: httpx.Client, offered: list[str]
+) -> None:
+    headers = [("x-request-id", each) for each in offered]
+    (told,) = http.post(CHAT, json=HELLO, headers=headers).headers.get_list("x-request-id", split_commas=False)
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", told)
+    assert echo.ledger_row(told)["status"] == 200
+
+
 def test_c3_a_clients_request_id_comes_back(http: httpx.Client) -> None:
     response = http.post(CHAT, json=HELLO, headers={"x-request-id": "my-id.1"})
     assert response.headers["x-request-id"] == "my-id.1"

@@ -111,6 +111,11 @@ async def test_without_claims_it_has_the_defaults(access: Access) -> None:
     assert key.limits == (Limit("tokens", "minute", 1000),)
 
 
+@pytest.mark.parametrize("limits", [{}, "", "requests", [""], [[]], [None], 0, False, {"of": "requests"}], ids=repr)
+async def test_a_claim_of_limits_that_is_no_list_of_limits_fails_closed(access: Access, limits: object) -> None:
+    assert not holds(access, token(limits=limits))
+
+
 async def test_a_person_is_one_identity_whatever_the_token(access: Access) -> None:
     one, again, other = token(), token(EC, "ES256", "ec", jti="2"), token(sub="grace")
     assert identify(access, one).id == identify(access, again).id != identify(access, other).id

@@ -174,6 +174,21 @@ def test_a_request_id_that_is_none_is_replaced(running: int) -> None:
     assert len(response.headers["x-request-id"]) == 36
 
 
+@pytest.mark.parametrize("offered", ["one,two", "one, two", "one two", "x" * 129, ""])
+def test_what_is_no_single_id_is_replaced(running: int, offered: str) -> None:
+    response, _ = get(running, {"x-request-id": offered})
+    assert response.headers["x-request-id"] not in {offered, "one", "two"}
+
+
+def test_of_two_ids_the_last_is_taken(running: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", running, timeout=10)
+    connection.putrequest("GET", "/v1/models")
+    for each in ("one", "two"):
+        connection.putheader("x-request-id", each)
+    connection.endheaders()
+    assert connection.getresponse().headers.get_all("x-request-id") == ["two"]
+
+
 def test_each_error_page_is_a_whole_response(pages: Path) -> None:
     for page in pages.glob("*.http"):
         head, _, body = page.read_bytes().partition(b"\r\n\r\n")
