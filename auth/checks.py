@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from auth.errors import InvalidValue
 from auth.tables import NAME_LENGTH
 
-SCOPES = ("inference", "admin", "read-usage")
+SCOPES = ("inference", "admin", "read-usage", "metrics")
 KEY_PREFIX = "sk-"
 MAX_SECRET_LENGTH = 500
 _MIN_SECRET_LENGTH = 16

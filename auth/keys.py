@@ -24,7 +24,7 @@ from auth.projects import find_project
 from auth.store import Store
 from auth.tables import DEFAULT_PROJECT, KeyRow, SecretRow
 
-INFERENCE, ADMIN, READ_USAGE = SCOPES
+INFERENCE, ADMIN, READ_USAGE, METRICS = SCOPES
 _HINT_LENGTH = 8
 
 

@@ -1,6 +1,7 @@
 """Asks a running gateway, with the standard library alone: ``--help`` and ``status`` should not wait for imports."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -19,7 +20,9 @@ class Answer:
     body: dict[str, Any]
 
 
-def get(base_url: str, path: str, *, api_key: str = "", timeout_s: float = 5) -> Answer:
+def get(
+    base_url: str, path: str, *, api_key: str = "", headers: Mapping[str, str] | None = None, timeout_s: float = 5
+) -> Answer:
     """Return the answer to a GET.
 
     Raises:
@@ -28,7 +31,8 @@ def get(base_url: str, path: str, *, api_key: str = "", timeout_s: float = 5) ->
     url = f"{base_url.rstrip('/')}{path}"
     if not url.startswith(("http://", "https://")):
         raise Unreachable(f"{base_url!r} is no http:// or https:// address")
-    request = Request(url, headers={"authorization": f"Bearer {api_key}"} if api_key else {})  # noqa: S310 - checked
+    shown = {"authorization": f"Bearer {api_key}"} if api_key else {}
+    request = Request(url, headers={**shown, **(headers or {})})  # noqa: S310 - checked
     try:
         with urlopen(request, timeout=timeout_s) as response:  # noqa: S310 - checked
             return Answer(response.status, _object(url, response.read()))

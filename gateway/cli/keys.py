@@ -24,7 +24,9 @@ Project = Annotated[str | None, typer.Option(help="The id or name of its owner."
 NewName = Annotated[str | None, typer.Option("--name", help="What to call it from now on.", show_default="as it is")]
 Scopes = Annotated[
     list[str] | None,
-    typer.Option("--scope", help="inference, admin or read-usage; repeat it for several.", show_default="inference"),
+    typer.Option(
+        "--scope", help="inference, admin, read-usage, metrics; repeat it for several.", show_default="inference"
+    ),
 ]
 Models = Annotated[
     list[str] | None,

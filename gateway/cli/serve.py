@@ -58,7 +58,7 @@ def _run(config: "Config", home: Path, host: str, port: int) -> None:
         if signals.stop():
             return
         with Cluster(config, home=home, host=host, port=port, hurry=signals.hurry) as cluster:
-            states = await_models(cluster, [model.name for model in config.models], base_url, console, signals)
+            states = await_models(cluster, [model.name for model in config.models], base_url, home, console, signals)
             if states and all(state.state == "failed" for state in states):
                 fail(f"No model could start. The log is in {cluster.log.parent}.")
             if states:

@@ -56,7 +56,7 @@ def _convert(name: str, home: Path, board: Board, signals: StopSignals) -> None:
 
 
 def await_models(
-    cluster: "Cluster", names: list[str], base_url: str, console: Console, signals: StopSignals
+    cluster: "Cluster", names: list[str], base_url: str, home: Path, console: Console, signals: StopSignals
 ) -> list[ModelState]:
     """Return each model's state once all are ready or failed; nothing when the cluster ends before, or is to end.
 
@@ -64,6 +64,7 @@ def await_models(
         cluster: what is starting.
         names: the models.
         base_url: where the gateway will answer.
+        home: its folder.
         console: where progress shows.
         signals: an end that is asked for ends the wait.
     """
@@ -71,7 +72,7 @@ def await_models(
         for name in ("cluster", *names):
             board.set(name, "starting")
         while cluster.is_running() and not signals.stop():
-            states = _ask(base_url)
+            states = _ask(base_url, home)
             if states:
                 board.set("cluster", "ready")
             for state in states:
@@ -82,8 +83,8 @@ def await_models(
         return []
 
 
-def _ask(base_url: str) -> list[ModelState]:
+def _ask(base_url: str, home: Path) -> list[ModelState]:
     try:
-        return ask(base_url).models
+        return ask(base_url, home=home).models
     except Unreachable:
         return []

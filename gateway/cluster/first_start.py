@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from auth.keys import create_key, list_keys
+from auth.keys import INFERENCE, METRICS, create_key, list_keys
 from gateway.cluster.database import open_store
 from gateway.config.schema import EMBEDDED, Config
 
@@ -27,7 +27,8 @@ async def prepare_store(config: Config, home: Path, secret: str | None) -> str |
     async with open_store(config.database_url, home) as store:
         if await list_keys(store, limit=1):
             return None
-        return (await create_key(store, name=FIRST_KEY, secret=secret))[1]
+        # Who installs Raygate also watches it.
+        return (await create_key(store, name=FIRST_KEY, secret=secret, scopes=[INFERENCE, METRICS]))[1]
 
 
 def missing_embedded(config: Config, home: Path) -> list[str]:

@@ -65,7 +65,7 @@ def limits_of(sent: list[LimitObject]) -> tuple[Limit, ...]:
 
 
 Name = Annotated[str, _checked(check_name)]
-Scopes = Annotated[list[Literal["inference", "admin", "read-usage"]], _checked(check_scopes)]
+Scopes = Annotated[list[Literal["inference", "admin", "read-usage", "metrics"]], _checked(check_scopes)]
 Models = Annotated[list[str], _checked(check_models)]
 Limits = Annotated[list[LimitObject], Field(max_length=MAX_LIMITS), _checked(limits_of)]
 Version = Annotated[int, Field(ge=1, le=_MAX_VERSION)]
