@@ -110,11 +110,15 @@ class Access:
             return self.tokens.is_valid(key)
         return self.keys.is_valid(key)
 
-    def counts_prompts(self, key: Key, *, model: str) -> bool:
-        """Say whether a limit of the key or its project counts the prompts that ``model`` is sent."""
+    def counts_prompts(self, key: Key, *, model: str, asked: str | None = None) -> bool:
+        """Say whether a limit of the key or its project counts the prompts that ``model`` is sent for ``asked``."""
+        names = (model, asked or model)
         limits = (*key.limits, *self.keys.project(key).limits)
-        return any(limit.counts_prompts and limit.applies_to(model) for limit in limits)
+        return any(limit.counts_prompts and limit.applies_to(names) for limit in limits)
 
-    def reserve(self, key: Key, *, model: str, estimate: Usage, price: Price = FREE) -> Reservation:
+    def reserve(
+        self, key: Key, *, model: str, asked: str | None = None, estimate: Usage, price: Price = FREE
+    ) -> Reservation:
         """Return the request's claim on the limits of its key and project; see ``Limiter.reserve``."""
-        return self.limiter.reserve(key, self.keys.project(key), model=model, estimate=estimate, price=price)
+        project = self.keys.project(key)
+        return self.limiter.reserve(key, project, model=model, asked=asked, estimate=estimate, price=price)

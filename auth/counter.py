@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from typing import Literal
+from weakref import WeakSet
 
 from auth.leases import Demand, Grant
 from auth.limits import Limit
@@ -52,6 +53,7 @@ class Counter:
     meter: Meter = field(init=False)
     id: str = field(init=False)
     _waiting: list[float] = field(default_factory=list)
+    _holders: WeakSet[object] = field(default_factory=WeakSet)
     _denied_at: float = -math.inf
     _tried: float = 0.0
     _pace: float = 0.0
@@ -79,6 +81,10 @@ class Counter:
     def unblocked(self, amount: float) -> None:
         """Note that it waits no more."""
         self._waiting.remove(amount)
+
+    def held_by(self, charge: object) -> None:
+        """Stay as long as somebody has a charge that may be corrected yet: from nothing to something, too."""
+        self._holders.add(charge)
 
     def is_denied(self, now: float) -> bool:
         """Say whether the coordinator had nothing to give a moment ago."""
@@ -121,9 +127,13 @@ class Counter:
         used = self.meter.used(now)
         return self.lease - used > self._target(used) + _STILL
 
+    def is_overdrawn(self, now: float) -> bool:
+        """Say whether more has been used than the lease holds: a request came to more than it had reserved."""
+        return self.meter.used(now) > self.lease + _STILL
+
     def is_idle(self, now: float) -> bool:
         """Say whether the counter can be forgotten."""
-        return now >= self.ends_at or not (self.lease or self.meter.used(now) or self.is_busy())
+        return now >= self.ends_at or not (self.lease or self.meter.used(now) or self.is_busy() or self._holders)
 
     def remaining(self, now: float) -> float:
         """Return what is left of the limit on all replicas together, as far as is known."""

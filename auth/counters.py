@@ -12,7 +12,7 @@ from auth.limits import Limit
 from auth.periods import DAY_S, period_of
 
 _LOOKED_AT = 500
-"""Counters that a report looks at for excess: a bound on its time, whatever the number of keys."""
+"""Counters that a report looks at for leases that do not fit: a bound on its time, whatever the number of keys."""
 _MAX_FOUND = 16_384
 
 
@@ -42,21 +42,21 @@ class Counters:
         self._wall = wall
         self._day = 0.0
         self._counters: dict[str, Counter] = {}
-        self._found: dict[str, dict[str, _Found]] = {}
+        self._found: dict[str, dict[tuple[str, ...], _Found]] = {}
         self._busy: set[Counter] = set()
         self._rota: deque[Counter] = deque()
 
-    def find(self, bounds: Sequence[Bound], model: str, now: float) -> tuple[Counter, ...]:
-        """Return the counters of a request for ``model`` by those ``bounds``, the first of which is its key."""
+    def find(self, bounds: Sequence[Bound], names: tuple[str, ...], now: float) -> tuple[Counter, ...]:
+        """Return the counters of a request that goes by ``names``, by those ``bounds``; the first is its key's."""
         day = self._wall() // DAY_S
         if day > self._day or len(self._found) > _MAX_FOUND:
             self._day = max(day, self._day)
             self._found.clear()
         limits = tuple(bound.limits for bound in bounds)
         of_key = self._found.setdefault(bounds[0].id, {})
-        found = of_key.get(model)
+        found = of_key.get(names)
         if found is None or found.limits != limits:
-            found = of_key[model] = _Found(limits, tuple(self._applicable(bounds, model, now)))
+            found = of_key[names] = _Found(limits, tuple(self._applicable(bounds, names, now)))
         return found.counters
 
     def of(self, bound: Bound, now: float) -> list[Counter]:
@@ -102,8 +102,8 @@ class Counters:
         return any(counter.scarce for counter in self._busy)
 
     def demands(self, now: float) -> tuple[Demand, ...]:
-        """Return what to tell the coordinator: of the counters in use, and of some that hold too much."""
-        due = self._busy | set(self._with_excess(now))
+        """Return what to tell the coordinator: of the counters in use, and of some that hold too much or too little."""
+        due = self._busy | set(self._ill_fitting(now))
         demands = tuple(counter.demand(now) for counter in due)
         self._busy = {counter for counter in due if counter.is_busy()}
         return demands
@@ -119,10 +119,10 @@ class Counters:
                 self._counters[name].scarce = True
                 self._busy.add(self._counters[name])
 
-    def _applicable(self, bounds: Iterable[Bound], model: str, now: float) -> Iterable[Counter]:
+    def _applicable(self, bounds: Iterable[Bound], names: tuple[str, ...], now: float) -> Iterable[Counter]:
         for bound in bounds:
             for limit in bound.limits:
-                if limit.applies_to(model):
+                if limit.applies_to(names):
                     yield self._counter(bound, limit, now)
 
     def _counter(self, bound: Bound, limit: Limit, now: float) -> Counter:
@@ -138,7 +138,7 @@ class Counters:
         counter.limit = limit
         return counter
 
-    def _with_excess(self, now: float) -> Iterable[Counter]:
+    def _ill_fitting(self, now: float) -> Iterable[Counter]:
         for _ in range(min(_LOOKED_AT, len(self._rota))):
             counter = self._rota.popleft()
             if counter.is_idle(now):
@@ -146,7 +146,7 @@ class Counters:
                 yield from [counter] if counter.lease else []
                 continue
             self._rota.append(counter)
-            if counter.has_excess(now):
+            if counter.has_excess(now) or counter.is_overdrawn(now):
                 yield counter
 
     def _forget(self, counter: Counter) -> None:

@@ -93,17 +93,28 @@ class Limiter:
             self._reporting.cancel()
             await asyncio.wait([self._reporting])
 
-    def reserve(self, key: Key, project: Project, *, model: str, estimate: Usage, price: Price = FREE) -> Reservation:
+    def reserve(
+        self,
+        key: Key,
+        project: Project,
+        *,
+        model: str,
+        asked: str | None = None,
+        estimate: Usage,
+        price: Price = FREE,
+    ) -> Reservation:
         """Return the claim of a request on its limits; entering it admits the request or raises ``Rejected``.
 
         Args:
             key: who asks.
             project: the owner of the key.
-            model: the model's name, as limits know it.
+            model: the name of the model that may answer.
+            asked: the name that the client used, where that is an alias; limits know it by either.
             estimate: the prompt's estimated tokens, and the most that the completion may have.
             price: the model's.
         """
-        counters = self._counters.find(_bounds(key, project), model, self._clock())
+        names = (model, asked) if asked and asked != model else (model,)
+        counters = self._counters.find(_bounds(key, project), names, self._clock())
         return Reservation(counters, self._admit, self._clock, estimate=estimate, price=price)
 
     async def quotas(self, key: Key, project: Project) -> list[Quota]:
@@ -139,7 +150,11 @@ class Limiter:
         self._recover()
 
     async def _admit(self, counters: Sequence[Counter], amounts: Sequence[float]) -> list[Charge]:
-        """Charge all of the counters, or none and raise ``Rejected``."""
+        """Charge all of the counters, or none and raise ``Rejected``.
+
+        What takes nothing of a limit is not refused by it: a budget of money that is used up, or overshot, lets free
+        models go on.
+        """
         if not counters:
             return []
         self._counters.note(counters, amounts)
@@ -152,15 +167,12 @@ class Limiter:
         now = self._clock()
         if short:
             raise self._rejection(short, now)
-        return [
-            Charge(counter, counter.meter.charge(amount, now), amount)
-            for counter, amount in zip(counters, amounts, strict=True)
-        ]
+        return [Charge.of(counter, amount, now) for counter, amount in zip(counters, amounts, strict=True)]
 
     def _short(self, counters: Sequence[Counter], amounts: Sequence[float]) -> list[tuple[Counter, float]]:
         now, share = self._clock(), 1 / self._replicas if self.degraded else 0.0
         pairs = zip(counters, amounts, strict=True)
-        return [(counter, amount) for counter, amount in pairs if amount > counter.room(now, share)]
+        return [(counter, amount) for counter, amount in pairs if amount > max(0.0, counter.room(now, share))]
 
     async def _supply(self, counters: Sequence[Counter], amounts: Sequence[float]) -> None:
         """Get room from the coordinator, or else learn that there is none.

@@ -40,7 +40,7 @@ class Limit:
         of: what is counted.
         per: the time in which it is counted; ``None`` for ``concurrency`` alone.
         amount: how much is allowed; 0 allows nothing.
-        model: a glob over model names; all the models that it matches are counted together.
+        model: a glob over the names of models and aliases; all that it matches are counted together.
     """
 
     of: Of
@@ -62,9 +62,12 @@ class Limit:
         """Whether what a request takes depends on its prompt."""
         return self.of in ("tokens", "prompt_tokens", "cost")
 
-    def applies_to(self, model: str) -> bool:
-        """Say whether requests to the model count."""
-        return self.model == "*" or _pattern(self.model).match(model) is not None
+    def applies_to(self, names: Iterable[str]) -> bool:
+        """Say whether requests count that go by these names: the model's, and the alias's that was asked for."""
+        if self.model == "*":
+            return True
+        matches = _pattern(self.model).match
+        return any(matches(name) is not None for name in names)
 
     def reserved(self, estimate: Usage, price: Price) -> float:
         """Return what a request takes when it is admitted."""

@@ -11,13 +11,20 @@ from auth.quota import ratelimit_headers
 from auth.usage import Price, Usage
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Charge:
-    """What a request has taken from a counter, and where that stands there."""
+    """What a request has taken from a counter, and where that stands there; the counter stays while the charge does."""
 
     counter: Counter
     bucket: Bucket
     amount: float
+
+    @classmethod
+    def of(cls, counter: Counter, amount: float, now: float) -> Self:
+        """Take an amount from a counter."""
+        charge = cls(counter, counter.meter.charge(amount, now), amount)
+        counter.held_by(charge)
+        return charge
 
     def correct(self, amount: float, now: float) -> None:
         """Make it ``amount``."""

@@ -82,11 +82,11 @@ class OpenDoor:
         """Let everybody stay."""
         return True
 
-    def counts_prompts(self, key: Key, *, model: str) -> bool:
+    def counts_prompts(self, key: Key, *, model: str, asked: str) -> bool:
         """Count nothing."""
         return False
 
-    def reserve(self, key: Key, *, model: str, estimate: Usage, price: Price) -> NoReservation:
+    def reserve(self, key: Key, *, model: str, asked: str, estimate: Usage, price: Price) -> NoReservation:
         """Reserve nothing."""
         return NoReservation(estimate)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 import orjson
@@ -31,6 +32,15 @@ _EVENT_STREAM = [
 ]
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """Why a candidate has not answered, and how the limits stood then."""
+
+    error: errors.ApiError
+    limits: list[tuple[bytes, bytes]]
+    is_rejection: bool = False
+
+
 Read = Callable[[], Awaitable[Call]]
 """Reads and parses the request; raises a 4xx, or ``ClientGone``."""
 
@@ -49,33 +59,63 @@ async def answer(services: Services, key: Key, read: Read, response: Response, t
         settlement.identified(asked, call)
         models = services.models.candidates(asked, partial(may_use, key), call.path)
         candidates = [terms.priced(model) for model in models]
-        async with (
-            _admitted(services, key, call, candidates[0], settlement),
-            _deadline(bounds.request_timeout_s),
-            contextlib.AsyncExitStack() as stack,
-        ):
-            if not terms.is_batch:
-                stack.enter_context(services.traffic.entered(candidates[0].name))
+        async with _deadline(bounds.request_timeout_s), contextlib.AsyncExitStack() as stack:
             async with while_valid(services.access, key):
-                answered = await _first_answer(stack, services, candidates, call, settlement)
+                answered = await _first_answer(stack, services, key, candidates, call, settlement)
             if call.stream:
                 await _relay_stream(answered, call, settlement, services.settings.keep_alive_s)
             else:
                 await _relay_whole(answered, call, settlement)
 
 
+async def _first_answer(
+    stack: contextlib.AsyncExitStack,
+    services: Services,
+    key: Key,
+    candidates: list[ModelEntry],
+    call: Call,
+    settlement: Settlement,
+) -> Answer:
+    """Return the first answer that is not the engine's own failure, trying the candidates in order.
+
+    Each is admitted at its own price before it is asked, and only the one that answers stays so, until ``stack`` ends.
+    One for which the limits have no room is passed over; if then nobody answers, the client is told of the first such.
+    """
+    problems: list[_Problem] = []
+    for model in candidates:
+        async with contextlib.AsyncExitStack() as attempt:
+            try:
+                await attempt.enter_async_context(_admitted(services, key, call, model, settlement))
+                answer = await _ask(attempt, services, model, call, settlement)
+            except Rejected as rejection:
+                problems.append(_Problem(errors.rejected(rejection), settlement.response.limits, is_rejection=True))
+            except errors.ApiError as error:
+                settlement.refused()
+                if error.status < 500:
+                    raise
+                problems.append(_Problem(error, settlement.response.limits))
+            else:
+                settlement.answered()
+                await stack.enter_async_context(attempt.pop_all())
+                return answer
+    told = next((problem for problem in problems if problem.is_rejection), problems[-1])
+    settlement.response.limits = told.limits
+    raise told.error
+
+
 @contextlib.asynccontextmanager
 async def _admitted(
     services: Services, key: Key, call: Call, model: ModelEntry, settlement: Settlement
 ) -> AsyncGenerator[None, None]:
-    """Reserve what the request may use at most, and charge what it did use; 429 when a limit has no room for it."""
+    """Reserve what the model may use at most, and charge what it did use; raises ``Rejected``."""
+    asked = settlement.row.model_asked
     bound = services.settings.bounds.assumed_completion_tokens if call.max_tokens is None else call.max_tokens
-    estimate = Usage(await _prompt_tokens(services, key, call, model), bound * call.choices)
-    reservation = services.access.reserve(key, model=model.name, estimate=estimate, price=model.price)
+    estimate = Usage(await _prompt_tokens(services, key, asked, call, model), bound * call.choices)
+    reservation = services.access.reserve(key, model=model.name, asked=asked, estimate=estimate, price=model.price)
     try:
         async with reservation:
             settlement.admitted(reservation)
-            settlement.response.extra += reservation.headers
+            settlement.response.limits = reservation.headers
             try:
                 yield
             except BaseException:
@@ -83,42 +123,23 @@ async def _admitted(
                 raise
             finally:
                 settlement.charge(reservation)
-    except Rejected as rejection:
-        settlement.response.extra += reservation.headers
-        raise errors.rejected(rejection) from None
+    except Rejected:
+        settlement.response.limits = reservation.headers
+        raise
 
 
-async def _prompt_tokens(services: Services, key: Key, call: Call, model: ModelEntry) -> int:
+async def _prompt_tokens(services: Services, key: Key, asked: str, call: Call, model: ModelEntry) -> int:
     """Count the prompt where a limit does; for the ledger of a request that ends early, a rough figure will do."""
-    if services.access.counts_prompts(key, model=model.name):
+    if services.access.counts_prompts(key, model=model.name, asked=asked):
         return await services.prompts.estimate(model, call)
     return rough(call)
-
-
-async def _first_answer(
-    stack: contextlib.AsyncExitStack,
-    services: Services,
-    candidates: list[ModelEntry],
-    call: Call,
-    settlement: Settlement,
-) -> Answer:
-    """Return the first answer that is not the engine's own failure, trying the candidates in order."""
-    for model in candidates:
-        try:
-            answer = await _ask(stack, services, model, call, settlement)
-        except errors.ApiError as error:
-            settlement.refused()
-            if error.status < 500 or model is candidates[-1]:
-                raise
-        else:
-            settlement.answered()
-            return answer
-    raise errors.overloaded()
 
 
 async def _ask(
     stack: contextlib.AsyncExitStack, services: Services, model: ModelEntry, call: Call, settlement: Settlement
 ) -> Answer:
+    if not settlement.terms.is_batch:
+        stack.enter_context(services.traffic.entered(model.name))
     if not await services.readiness.is_ready(model.name):
         raise errors.model_loading()
     exchange = settlement.response.exchange
