@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from auth.identity import Identity
-from auth.keys import Key
+from auth.keys import INFERENCE, Key, may_use
 from auth.ledger import Ledger
 from auth.limiter import LeaseSource, Limiter
 from auth.reaper import CountOf, nobody_counts
@@ -109,6 +109,18 @@ class Access:
         if self.tokens and key.id.startswith(ID_PREFIX):
             return self.tokens.is_valid(key)
         return self.keys.is_valid(key)
+
+    def holds(self, key: Key, model: str | None = None) -> bool:
+        """Say whether a key may still do what it was let in for: ask a model, by the name that it asked for.
+
+        Args:
+            key: as it was identified; it may have been narrowed since.
+            model: what it asks; ``None`` while that is not known.
+        """
+        if self.tokens and key.id.startswith(ID_PREFIX):
+            return self.tokens.is_valid(key)
+        now = self.keys.current(key)
+        return now is not None and INFERENCE in now.scopes and (model is None or may_use(now, model))
 
     def counts_prompts(self, key: Key, *, model: str, asked: str | None = None) -> bool:
         """Say whether a limit of the key or its project counts the prompts that ``model`` is sent for ``asked``."""

@@ -32,6 +32,7 @@ from gateway.config.settings import (
     Bounds,
     CacheSharing,
     FileSettings,
+    OnRevoke,
     ResponseSettings,
     UnknownFields,
 )
@@ -241,6 +242,7 @@ class GatewayConfig(_Section):
         bounds: limits on what comes from outside.
         keep_alive_s: a comment is sent on a stream this often until its first event; 0 turns it off.
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
+        on_revoke: whether an answer that has begun is cut when its key is revoked, or finished.
         unknown_fields: whether a field that an endpoint does not have is a 400, or is dropped and named in a header.
     """
 
@@ -251,6 +253,7 @@ class GatewayConfig(_Section):
     bounds: Bounds = Bounds()
     keep_alive_s: float = Field(default=15, ge=0)
     cache_sharing: CacheSharing = Field(default_factory=dict)
+    on_revoke: OnRevoke = "cut"
     unknown_fields: UnknownFields = "refuse"
 
 

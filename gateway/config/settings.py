@@ -162,6 +162,7 @@ CacheSharing = Annotated[dict[str, list[str]], AfterValidator(_one_group_each)]
 """The projects that share a prefix cache, as ids, by the name of their group."""
 
 
+OnRevoke = Literal["cut", "finish"]
 UnknownFields = Literal["refuse", "drop"]
 
 
@@ -175,6 +176,7 @@ class GatewaySettings(_Frozen):
         bounds: limits on what comes from outside.
         keep_alive_s: a comment is sent on a stream this often until its first event; 0 turns it off.
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
+        on_revoke: whether an answer that has begun is cut when its key is revoked, or finished.
         unknown_fields: whether a field that an endpoint does not have is a 400, or is dropped and named in a header.
         home: the folder of the database and the internal token.
         database_url: SQLAlchemy URL of the key store, by default ``RAYGATE_DATABASE_URL``; ``None`` means SQLite in
@@ -192,6 +194,7 @@ class GatewaySettings(_Frozen):
     bounds: Bounds = Field(default_factory=Bounds)
     keep_alive_s: float = Field(default=15, ge=0)
     cache_sharing: CacheSharing = Field(default_factory=dict)
+    on_revoke: OnRevoke = "cut"
     unknown_fields: UnknownFields = "refuse"
     home: Path = Field(default_factory=default_home)
     database_url: str | None = Field(default_factory=lambda: os.environ.get("RAYGATE_DATABASE_URL"))

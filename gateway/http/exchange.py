@@ -72,6 +72,7 @@ class Response:
     Attributes:
         status: the HTTP status, 0 until it has left.
         dialect: how errors are put.
+        extra: other headers that steps on the request's way add to its response.
         limits: the headers that tell of the limits which the request was held to last.
         facts: what they add to its log line.
     """
@@ -80,6 +81,7 @@ class Response:
     send: Send
     status: int = 0
     dialect: Dialect = OPENAI
+    extra: list[tuple[bytes, bytes]] = field(default_factory=list)
     limits: list[tuple[bytes, bytes]] = field(default_factory=list)
     facts: dict[str, object] = field(default_factory=dict)
 
@@ -93,7 +95,7 @@ class Response:
         """Send an ASGI message, with the exchange's headers on its start."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self.limits, *self.exchange.headers()]
+            message["headers"] = [*message.get("headers", ()), *self.limits, *self.extra, *self.exchange.headers()]
         await self.send(message)
 
     async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:

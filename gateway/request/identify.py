@@ -30,16 +30,12 @@ def identify(services: Services, scope: Scope, *, needs: Sequence[str] = (INFERE
 
 
 def _authorization(scope: Scope) -> bytes | None:
-    """Return the credentials, in whichever of the two headers: OpenAI's clients use one, Anthropic's the other."""
-    shown = []
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            shown.append(value)
-        elif name == b"x-api-key":
-            shown.append(b"Bearer " + value)
-    if len(shown) > 1:  # two proxies could each believe a different one
+    """Return the credentials: OpenAI's clients have one header, Anthropic's another, and some send both."""
+    bearers = [value for name, value in scope["headers"] if name == b"authorization"]
+    shown = {*bearers, *(b"Bearer " + value for name, value in scope["headers"] if name == b"x-api-key")}
+    if len(shown) > 1 or len(bearers) > 1:  # two proxies could each believe a different one
         raise Unauthenticated(missing=False)
-    return shown[0] if shown else None
+    return shown.pop() if shown else None
 
 
 def _address(scope: Scope) -> str:

@@ -53,15 +53,17 @@ async def answer(services: Services, key: Key, read: Read, response: Response, t
         ClientGone: nobody waits for an answer any more.
     """
     bounds = services.settings.bounds
-    async with Settlement.of(services, key, response, terms) as settlement:
+    async with Settlement.of(services, key, response, terms) as settlement, while_valid(services.access, key) as watch:
         call = await read()
         asked = services.models.asked_for(call.model)
         settlement.identified(asked, call)
+        watch.of_model(asked)
         models = services.models.candidates(asked, partial(may_use, key), call.path)
         candidates = [terms.priced(model) for model in models]
         async with _deadline(bounds.request_timeout_s), contextlib.AsyncExitStack() as stack:
-            async with while_valid(services.access, key):
-                answered = await _first_answer(stack, services, key, candidates, call, settlement)
+            answered = await _first_answer(stack, services, key, candidates, call, settlement)
+            if services.settings.on_revoke == "finish":
+                watch.end()
             if call.stream:
                 await _relay_stream(answered, call, settlement, services.settings.keep_alive_s)
             else:

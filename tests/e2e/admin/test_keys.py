@@ -1,10 +1,14 @@
 """What a key may do, until it may not any more."""
 
+import json
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
+import pytest
 
 from tests.e2e.admin.conftest import CHAT, User
 from tests.e2e.running import Raygate
@@ -31,15 +35,64 @@ def test_models_that_a_key_may_not_use_do_not_exist_for_it(user: NewUser) -> Non
     assert some.chat("echo").status_code == 200
 
 
-def test_a_revoked_key_is_refused_within_a_second_and_what_runs_is_served(user: NewUser, admin: httpx.Client) -> None:
-    revoked = user()
-    with revoked.http.stream("POST", CHAT, json={**LONG, "model": "slow", "max_tokens": 100}) as stream:
+ENDS = {
+    "revoked": ("POST", "/revoke", None),
+    "disabled": ("PATCH", "", {"disabled": True}),
+    "narrowed to another model": ("PATCH", "", {"models": ["echo"]}),
+    "narrowed to another scope": ("PATCH", "", {"scopes": ["read-usage"]}),
+}
+
+
+def end(admin: httpx.Client, key: dict[str, Any], how: str) -> None:
+    method, path, body = ENDS[how]
+    assert admin.request(method, f"/admin/v1/keys/{key['id']}{path}", json=body).is_success
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_stream_ends_within_a_second_of_its_key_by_an_error_event(
+    user: NewUser, admin: httpx.Client, how: str
+) -> None:
+    ended = user()
+    with ended.http.stream("POST", CHAT, json={**LONG, "model": "slow", "max_tokens": 400}) as stream:
         lines = stream.iter_lines()
         next(lines)
-        admin.post(f"/admin/v1/keys/{revoked.key['id']}/revoke")
-        time.sleep(1)
-        assert {revoked.chat().status_code for _ in range(8)} == {401}
-        assert list(lines)[-2:] == ["data: [DONE]", ""]
+        end(admin, ended.key, how)
+        ended_at = time.monotonic()
+        *_, error, _, done, _ = lines
+        assert time.monotonic() - ended_at < 1.5
+    assert json.loads(error.removeprefix("data: "))["error"]["code"] == "invalid_api_key"
+    assert done == "data: [DONE]"
+
+
+def test_a_whole_answer_ends_within_a_second_of_its_key(user: NewUser, admin: httpx.Client) -> None:
+    ended = user()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(ended.chat, "slow", 400)
+        time.sleep(0.5)
+        end(admin, ended.key, "revoked")
+        ended_at = time.monotonic()
+        assert waiting.result().status_code == 401
+        assert time.monotonic() - ended_at < 1.5
+
+
+def test_a_body_that_arrives_across_a_revocation_is_no_request(
+    user: NewUser, admin: httpx.Client, running: Raygate
+) -> None:
+    ended, body = user(), json.dumps({**LONG, "model": "echo"}).encode()
+    with socket.create_connection(("127.0.0.1", running.port), timeout=10) as client:
+        head = [
+            f"POST {CHAT} HTTP/1.1",
+            "host: raygate",
+            f"authorization: {ended.http.headers['authorization']}",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+        ]
+        client.sendall("\r\n".join([*head, "", ""]).encode() + body[:-1])
+        time.sleep(0.5)
+        end(admin, ended.key, "revoked")
+        ended_at = time.monotonic()
+        assert client.recv(64).startswith(b"HTTP/1.1 401 ")
+        assert time.monotonic() - ended_at < 1.5
 
 
 def test_a_queued_request_of_a_revoked_key_is_refused(user: NewUser, admin: httpx.Client) -> None:

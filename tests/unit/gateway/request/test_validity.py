@@ -13,11 +13,11 @@ KEY = cast("Any", None)
 
 
 class Keys:
-    """A snapshot that knows one key until it is revoked."""
+    """Access for one key until it is revoked."""
 
     revoked = False
 
-    def is_valid(self, key: object) -> bool:
+    def holds(self, key: object, model: str | None) -> bool:
         return not self.revoked
 
 
