@@ -5,14 +5,14 @@ import contextlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.figures import figure, running
-from tests.e2e.running import KEY, Raygate
+from tests.e2e.running import KEY, Raygate, direct_ports, raygate
 from tests.e2e.waiting import within
 
 CHAT = "/v1/chat/completions"
@@ -75,12 +75,22 @@ def test_an_alias_falls_back_before_the_first_byte(http: httpx.Client, busy: Non
 
 def test_an_engines_own_port_answers_nothing_without_the_internal_token(echo: Raygate) -> None:
     engines = echo.processes("ServeReplica:model-echo:engine")
-    ports = {
-        c.laddr.port for engine in engines for c in engine.net_connections("tcp") if c.status == psutil.CONN_LISTEN
-    }
-    answers = [httpx.post(f"http://127.0.0.1:{port}{CHAT}", json=LONG) for port in ports if 30_000 <= port <= 31_000]
+    ports = set().union(*map(direct_ports, engines))
+    answers = [httpx.post(f"http://127.0.0.1:{port}{CHAT}", json=LONG) for port in ports]
     assert len(answers) == 2
     assert {answer.status_code for answer in answers} == {404}
+
+
+def test_another_raygate_on_the_machine_has_ports_of_its_own(http: httpx.Client, echo: Raygate, tmp_path: Path) -> None:
+    config = tmp_path / "other.yaml"
+    config.write_text("models: [{name: other, engine: echo}]")
+    with raygate(config, tmp_path / "home") as other, other.client() as beside:
+        replicas = [each.processes("ServeReplica:") for each in (echo, other)]
+        ours, theirs = (set().union(*map(direct_ports, some)) for some in replicas)
+        assert max(ours) + 1 < min(theirs) or max(theirs) + 1 < min(ours)
+        assert beside.post(CHAT, json={**LONG, "model": "other", "max_tokens": 1}).status_code == 200
+        assert http.post(CHAT, json={**LONG, "model": "echo", "max_tokens": 1}).status_code == 200
+    assert http.post(CHAT, json={**LONG, "model": "echo", "max_tokens": 1}).status_code == 200
 
 
 def test_a_killed_replica_ends_its_stream_with_an_error_event_and_comes_back(http: httpx.Client, echo: Raygate) -> None:
