@@ -1,9 +1,11 @@
 """Settings that all tests share, and which of them may run side by side."""
 
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Shared machines are slow at times; what a property test finds does not depend on how long it took.
 settings.register_profile("raygate", deadline=None)
@@ -13,17 +15,27 @@ COMPUTING = "computing"
 """The clusters that need a core to themselves follow each other; those that mostly wait run beside them."""
 
 
-def cluster_of(test: Path) -> str:
-    """Return what a file's tests share: a folder's cluster, or one of the file's own."""
-    if test.parent.name in {"quickstart", "contract"} or test.name == "test_image.py":
+def cluster_of(nodeid: str) -> str:
+    """Return what a test shares with others: its folder's cluster, or one of its file's own."""
+    file = PurePosixPath(nodeid.partition("::")[0])
+    if file.parent.name in {"quickstart", "contract"} or file.name == "test_image.py":
         return COMPUTING
-    return test.stem if test.parent.name == "lifecycle" else test.parent.name
+    return str(file if file.parent.name == "lifecycle" else file.parent)
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByCluster(LoadScopeScheduling):
+    """Keeps the tests of a cluster in one of pytest-xdist's processes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return cluster_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Let ``--dist loadscope`` mean clusters."""
+    return ByCluster(config, log) if config.getoption("dist") == "loadscope" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each cluster's tests in one of pytest-xdist's processes, and begin with what takes longest."""
-    clusters = {item: cluster_of(item.path) for item in items if {"e2e", "contract"} & {*item.path.parts}}
-    for item, cluster in clusters.items():
-        item.add_marker(pytest.mark.xdist_group(cluster))
-    items.sort(key=lambda item: clusters.get(item) != COMPUTING)
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: cluster_of(item.nodeid) != COMPUTING)
