@@ -22,7 +22,7 @@ from tests.e2e.waiting import within
 REPOSITORY = Path(__file__).parents[2]
 RAYGATE = Path(sys.executable).with_name("raygate")
 KEY = "sk-test-0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
-READY_S = 240
+READY_S = 600
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def test_when_a_client_leaves_its_engine_stops_within_a_second(http: httpx.Clien
 def test_a_running_request_is_counted_as_running(http: httpx.Client) -> None:
     with http.stream("POST", CHAT, json={**LONG, "model": "slow", "stream": True}) as response:
         lines = await_first(response)
-        assert within(1, lambda: running(http, "slow") == 1)
+        assert within(10, lambda: running(http, "slow") == 1)
         del lines
 
 
@@ -108,13 +108,13 @@ def test_a_killed_replica_ends_its_stream_with_an_error_event_and_comes_back(htt
     assert http.post(CHAT, json={**LONG, "model": "echo", "max_tokens": 1}).status_code == 200
     assert within(60, lambda: http.get("/readyz").status_code == 200)
     # The other gateway's picture may be half a second old.
-    assert within(1, lambda: http.post(CHAT, json={**LONG, "model": "slow", "max_tokens": 1}).status_code == 200)
+    assert within(5, lambda: http.post(CHAT, json={**LONG, "model": "slow", "max_tokens": 1}).status_code == 200)
 
 
 def test_a_revoked_key_stops_working_within_a_second(echo: Raygate) -> None:
     made = json.loads(echo.raygate("keys", "create", "short-lived", "--json").stdout)
     with echo.client(made["secret"]) as client:
-        assert within(1, lambda: client.get("/v1/models").status_code == 200)
+        assert within(5, lambda: client.get("/v1/models").status_code == 200)
         assert echo.raygate("keys", "revoke", made["id"]).returncode == 0
         assert within(1, lambda: client.get("/v1/models").status_code == 401)
 
