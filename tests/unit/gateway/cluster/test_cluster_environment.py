@@ -4,15 +4,24 @@ from gateway.cluster.environment import cluster_environment
 from gateway.config.settings import Bounds
 
 RUN = Path("/tmp/raygate-abcdefgh")
+LOWEST, HIGHEST = "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT"
+STATS = "RAY_SERVE_HAPROXY_STATS_PORT"
+PORTS = {STATS: "23002", LOWEST: "23005", HIGHEST: "25999"}
 
 
 def environment(inherited: dict[str, str] | None = None, *, offline: bool = True) -> dict[str, str]:
-    return cluster_environment(inherited or {}, home=Path("/home/raygate"), run=RUN, bounds=Bounds(), offline=offline)
+    return cluster_environment(
+        inherited or {}, home=Path("/home/raygate"), run=RUN, ports=PORTS, bounds=Bounds(), offline=offline
+    )
 
 
-def test_ports_differ() -> None:
-    ports = [value for name, value in environment().items() if name.endswith("_PORT")]
-    assert len(ports) == len(set(ports)) == 4
+def test_ray_serve_is_told_of_the_runs_own_ports() -> None:
+    assert environment().items() >= PORTS.items()
+
+
+def test_an_operator_who_sets_a_port_of_replicas_sets_their_whole_range() -> None:
+    assert environment({LOWEST: "30500"}).items() >= {LOWEST: "30500", STATS: "23002"}.items()
+    assert HIGHEST not in environment({LOWEST: "30500"})
 
 
 def test_haproxys_socket_fits_into_a_unix_address() -> None:
