@@ -315,5 +315,6 @@ async def test_other_replicas_learn_of_a_late_charge_though_nobody_asks_again() 
     await world.pass_time(120)
     reservation.amend(Usage(0, 4), price)
     await world.pass_time(1)
-    world.now += 0.01
-    assert (await world.limiters[1].quotas(key_with(limit), PROJECT))[0].remaining == 1
+    other, price = world.limiters[1], Price(prompt=1_000_000)
+    more = [other.reserve(key_with(limit), PROJECT, model="m", estimate=ONE, price=price) for _ in range(2)]
+    assert [await admitted(one) for one in more] == [True, False]
