@@ -1,7 +1,7 @@
 """Limits in one line each: ``requests/minute=60``, ``concurrency=4``, ``money/month=10@gpt-*``."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from auth.errors import InvalidValue
 from auth.limits import Limit, parse_limits
@@ -26,6 +26,18 @@ def write_limit(limit: Limit) -> str:
     """Return the text that ``read_limits`` reads as this limit."""
     amount = f"{limit.amount:.0f}" if limit.amount == int(limit.amount) else repr(limit.amount)
     return f"{_bound(limit.of, limit.per)}={amount}{_models(limit.model)}"
+
+
+def warnings_of(limits: Iterable[Limit], known: Collection[str]) -> list[str]:
+    """Return a sentence on each limit that bounds nothing, since none of the ``known`` models and aliases has its name.
+
+    A model may be configured later: so it is no mistake.
+    """
+    return [
+        f"{write_limit(limit)} bounds nothing: no model or alias is called {limit.model!r}."
+        for limit in limits
+        if not limit.applies_to(known)
+    ]
 
 
 def names(text: str, limit: Limit) -> bool:

@@ -19,6 +19,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from auth.errors import UnsupportedDatabase
 from auth.migrate import migrate
 
+SQLITE_FILE = "raygate.db"
+"""The database in Raygate's folder, where no other is configured."""
+
 _WRITE = "raygate_write"
 _BUSY_TIMEOUT_MS = 10_000
 _CONNECT_TIMEOUT_S = 5
@@ -72,7 +75,7 @@ class Store:
 def sqlite_url(home: Path) -> str:
     """Return the URL of ``home``'s database, whose file is made readable by its owner alone."""
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = home.resolve() / "raygate.db"
+    path = home.resolve() / SQLITE_FILE
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     path.chmod(0o600)
     return URL.create("sqlite+aiosqlite", database=str(path)).render_as_string()

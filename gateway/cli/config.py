@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.cli.options import MISTAKE, ConfigFile, fail
+from gateway.cli.options import DEFAULT_HOME, MISTAKE, ConfigFile, Home, fail
 
 if TYPE_CHECKING:
     from gateway.config.schema import Config
@@ -12,14 +12,18 @@ if TYPE_CHECKING:
 Serve = Annotated[bool, typer.Option("--serve", help="Print the Ray Serve config file that it compiles to.")]
 
 
-def check(file: ConfigFile) -> None:
-    """Name every mistake in a configuration file by line, offline.
+def check(file: ConfigFile, home: Home = DEFAULT_HOME) -> None:
+    """Name every mistake in a configuration file by line, and warn of limits in its database that bound nothing.
 
     Example: raygate check configs/quickstart.yaml
 
-    Exit codes: 0 without mistakes, 2 with.
+    Nothing need run. Exit codes: 0 without mistakes, 2 with; warnings go to standard error and change no exit code.
     """
+    from gateway.cli.idle_limits import idle_limits
+
     config = _loaded(file)
+    for warning in idle_limits(config, home.expanduser()):
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{file}: no mistakes, models: {', '.join(entry.name for entry in config.entries)}")
 
 

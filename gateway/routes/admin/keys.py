@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 from auth.checks import MAX_OVERLAP_S
 from auth.key_changes import rotate_key, update_key
 from auth.keys import Key, create_key, list_keys, read_key, revoke_key
+from auth.limit_text import warnings_of
 from gateway.request.services import Services
 from gateway.routes.admin.fields import (
     Change,
@@ -29,6 +30,7 @@ from gateway.routes.admin.fields import (
 from gateway.routes.admin.guard import Actor
 from gateway.routes.admin.pages import After, Listed, Page, PageSize
 from gateway.routes.admin.problems import CONFLICT, NOT_FOUND
+from gateway.routing.models import ModelTable
 
 _LIMITS: list[Any] = [
     {"of": "requests", "per": "minute", "amount": 60, "model": "*"},
@@ -48,6 +50,7 @@ _EXAMPLE: dict[str, Any] = {
     "disabled": False,
     "revoked_at": None,
     "version": 1,
+    "warnings": [],
 }
 
 
@@ -69,10 +72,11 @@ class KeyObject(Listed):
     disabled: bool
     revoked_at: int | None
     version: int = Field(description="Rises with each change.")
+    warnings: list[str] = Field(description="Limits that bound nothing: no model or alias has such a name.")
 
     @classmethod
-    def of(cls, key: Key, **more: Any) -> Self:
-        """Return the key as the API shows it."""
+    def of(cls, key: Key, models: ModelTable, **more: Any) -> Self:
+        """Return the key as the API shows it; its limits are looked for among the names of ``models``."""
         return cls(
             id=key.id,
             name=key.name,
@@ -86,6 +90,7 @@ class KeyObject(Listed):
             disabled=key.disabled,
             revoked_at=seconds(key.revoked_at),
             version=key.version,
+            warnings=warnings_of(key.limits, models.names()),
             **more,
         )
 
@@ -156,16 +161,16 @@ def add_keys(router: APIRouter, services: Services) -> None:
             actor=actor,
         )
         await changed(key, response)
-        return KeyWithSecret.of(key, secret=secret)
+        return KeyWithSecret.of(key, services.models, secret=secret)
 
     @router.get("/keys", summary="List the keys, revoked ones too")
     async def list_(after: After = None, limit: PageSize = 20, project: OfProject = None) -> Page[KeyObject]:
         found = await list_keys(store, after=after or "", limit=limit + 1, project=project)
-        return Page[KeyObject].of(found, limit, KeyObject.of)
+        return Page[KeyObject].of(found, limit, shown)
 
     @router.get("/keys/{id}", responses=NOT_FOUND, summary="Show a key")
     async def show(id_or_name: IdOrName, response: Response) -> KeyObject:
-        return _tagged(await read_key(store, id_or_name), response)
+        return tagged(await read_key(store, id_or_name), response)
 
     @router.patch("/keys/{id}", responses=NOT_FOUND | CONFLICT, summary="Change a key")
     async def change(
@@ -187,7 +192,7 @@ def add_keys(router: APIRouter, services: Services) -> None:
         version = expected_version(rotation.version, if_match)
         key, secret = await rotate_key(store, id_or_name, overlap_s=rotation.overlap_s, version=version, actor=actor)
         await changed(key, response)
-        return KeyWithSecret.of(key, secret=secret)
+        return KeyWithSecret.of(key, services.models, secret=secret)
 
     @router.post("/keys/{id}/revoke", responses=NOT_FOUND, summary="Stop a key for ever")
     async def revoke(id_or_name: IdOrName, actor: Actor, response: Response) -> KeyObject:
@@ -195,9 +200,11 @@ def add_keys(router: APIRouter, services: Services) -> None:
 
     async def changed(key: Key, response: Response) -> KeyObject:
         await services.access.keys.refresh()  # the other replicas look by themselves within a second
-        return _tagged(key, response)
+        return tagged(key, response)
 
+    def tagged(key: Key, response: Response) -> KeyObject:
+        response.headers["etag"] = f'"{key.version}"'
+        return shown(key)
 
-def _tagged(key: Key, response: Response) -> KeyObject:
-    response.headers["etag"] = f'"{key.version}"'
-    return KeyObject.of(key)
+    def shown(key: Key) -> KeyObject:
+        return KeyObject.of(key, services.models)

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field
 
+from auth.limit_text import warnings_of
 from auth.projects import Project, create_project, list_projects, read_project, update_project
 from gateway.request.services import Services
 from gateway.routes.admin.fields import (
@@ -22,6 +23,7 @@ from gateway.routes.admin.fields import (
 from gateway.routes.admin.guard import Actor
 from gateway.routes.admin.pages import After, Listed, Page, PageSize
 from gateway.routes.admin.problems import CONFLICT, NOT_FOUND
+from gateway.routing.models import ModelTable
 
 _LIMITS: list[Any] = [{"of": "tokens", "per": "day", "amount": 1_000_000, "model": "*"}]
 
@@ -39,6 +41,7 @@ class ProjectObject(Listed):
                 "created_at": 1_760_000_000,
                 "archived_at": None,
                 "version": 1,
+                "warnings": [],
             }
         }
     )
@@ -50,10 +53,11 @@ class ProjectObject(Listed):
     created_at: int
     archived_at: int | None = Field(description="Since when its keys are invalid.")
     version: int = Field(description="Rises with each change.")
+    warnings: list[str] = Field(description="Limits that bound nothing: no model or alias has such a name.")
 
     @classmethod
-    def of(cls, project: Project) -> Self:
-        """Return the project as the API shows it."""
+    def of(cls, project: Project, models: ModelTable) -> Self:
+        """Return the project as the API shows it; its limits are looked for among the names of ``models``."""
         return cls(
             id=project.id,
             name=project.name,
@@ -61,6 +65,7 @@ class ProjectObject(Listed):
             created_at=int(project.created_at),
             archived_at=seconds(project.archived_at),
             version=project.version,
+            warnings=warnings_of(project.limits, models.names()),
         )
 
 
@@ -93,11 +98,11 @@ def add_projects(router: APIRouter, services: Services) -> None:
     @router.get("/projects", summary="List the projects, archived ones too")
     async def list_(after: After = None, limit: PageSize = 20) -> Page[ProjectObject]:
         found = await list_projects(store, after=after or "", limit=limit + 1)
-        return Page[ProjectObject].of(found, limit, ProjectObject.of)
+        return Page[ProjectObject].of(found, limit, shown)
 
     @router.get("/projects/{id}", responses=NOT_FOUND, summary="Show a project")
     async def show(id_or_name: IdOrName, response: Response) -> ProjectObject:
-        return _tagged(await read_project(store, id_or_name), response)
+        return tagged(await read_project(store, id_or_name), response)
 
     @router.patch("/projects/{id}", responses=NOT_FOUND | CONFLICT, summary="Change a project")
     async def change(
@@ -127,9 +132,11 @@ def add_projects(router: APIRouter, services: Services) -> None:
 
     async def changed(project: Project, response: Response) -> ProjectObject:
         await services.access.keys.refresh()  # the other replicas look by themselves within a second
-        return _tagged(project, response)
+        return tagged(project, response)
 
+    def tagged(project: Project, response: Response) -> ProjectObject:
+        response.headers["etag"] = f'"{project.version}"'
+        return shown(project)
 
-def _tagged(project: Project, response: Response) -> ProjectObject:
-    response.headers["etag"] = f'"{project.version}"'
-    return ProjectObject.of(project)
+    def shown(project: Project) -> ProjectObject:
+        return ProjectObject.of(project, services.models)

@@ -265,3 +265,56 @@ def test_the_same_thing_is_bounded_once() -> None:
     entry = {"of": "requests", "per": "minute", "amount": 1}
     with pytest.raises(InvalidValue):
         parse_limits([entry, entry | {"amount": 2}])
+
+
+async def test_a_limit_is_known_by_the_models_name_or_the_aliass_and_counts_a_request_once() -> None:
+    world = World()
+    limit = Limit("requests", "minute", 2, model="[ab]*")
+
+    def asked(model: str, name: str) -> Reservation:
+        return world.limiters[0].reserve(key_with(limit), PROJECT, model=model, asked=name, estimate=ONE)
+
+    names = [("bert", "alias"), ("bert", "other"), ("mini", "alias"), ("mini", "other")]
+    assert [await admitted(asked(*pair)) for pair in names] == [True, True, False, True]
+
+
+async def test_a_cancelled_reservation_gives_back_its_request_of_the_minute() -> None:
+    world = World()
+    limit = Limit("requests", "minute", 1)
+    for _ in range(5):
+        async with reserve(world, limit) as reservation:
+            reservation.cancel()
+    assert await admitted(reserve(world, limit))
+
+
+@pytest.mark.parametrize("used", [1_000_000, 3_000_000])
+async def test_a_budget_of_money_used_up_or_overshot_lets_free_models_go_on(used: int) -> None:
+    world = World()
+    limit, price = Limit("cost", "day", 1.0), Price(completion=1.0)
+    async with reserve(world, limit, estimate=Usage(0, 10), price=price) as reservation:
+        reservation.settle(Usage(0, used))
+    assert not await admitted(reserve(world, limit, estimate=Usage(0, 1), price=price))
+    assert await admitted(reserve(world, limit, estimate=Usage(9, 9)))
+
+
+async def test_a_late_charge_finds_its_counter_though_nothing_was_reserved_and_long_forgotten() -> None:
+    world = World()
+    limit, price = Limit("cost", "day", 5.0), Price(completion=1_000_000)
+    async with reserve(world, limit, estimate=Usage(1, 1)) as reservation:
+        reservation.settle(Usage())
+    await world.pass_time(120)
+    reservation.amend(Usage(0, 4), price)
+    assert (await world.limiters[0].quotas(key_with(limit), PROJECT))[0].remaining == 1
+
+
+async def test_other_replicas_learn_of_a_late_charge_though_nobody_asks_again() -> None:
+    world = World(replicas=2)
+    limit, price = Limit("cost", "day", 5.0), Price(completion=1_000_000)
+    async with reserve(world, limit, estimate=Usage(1, 1)) as reservation:
+        reservation.settle(Usage())
+    await world.pass_time(120)
+    reservation.amend(Usage(0, 4), price)
+    await world.pass_time(1)
+    other, price = world.limiters[1], Price(prompt=1_000_000)
+    more = [other.reserve(key_with(limit), PROJECT, model="m", estimate=ONE, price=price) for _ in range(2)]
+    assert [await admitted(one) for one in more] == [True, False]

@@ -83,6 +83,26 @@ def test_check_names_each_mistake_by_line(cli: CliRunner, file: Path) -> None:
     assert [line.split(": ")[0] for line in result.stderr.splitlines()] == [f"{file}:3:5", f"{file}:4:1"]
 
 
+def test_check_warns_of_a_limit_whose_pattern_no_model_or_alias_has(cli: CliRunner, file: Path) -> None:
+    file.write_text("models:\n  - {name: echo, engine: echo}\n  - {name: voice, route: [{model: echo}]}\n")
+    assert cli.invoke(app, ["projects", "create", "lab", "--limit", "requests/day=9@ech?"]).exit_code == 0
+    limits = ["--limit", "requests/minute=3@voice", "--limit", "money/month=1@gpt-*"]
+    assert cli.invoke(app, ["keys", "create", "alice", "--project", "lab", *limits]).exit_code == 0
+    result = cli.invoke(app, ["check", str(file)])
+    [warning] = result.stderr.splitlines()
+    assert warning.startswith("warning: alice (key_")
+    assert warning.endswith("): money/month=1@gpt-* bounds nothing: no model or alias is called 'gpt-*'.")
+    assert result.exit_code == 0
+
+
+def test_check_says_so_when_the_database_cannot_tell_its_limits(cli: CliRunner, file: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.db").write_bytes(b"no database, and longer than a header would be" * 9)
+    file.write_text(ECHO + f"database_url: sqlite:///{tmp_path}/other.db\n")
+    result = cli.invoke(app, ["check", str(file)])
+    assert result.stderr == "warning: The limits in the database were not looked at: DatabaseError.\n"
+    assert result.exit_code == 0
+
+
 def test_config_prints_ray_serves_own(cli: CliRunner, file: Path) -> None:
     printed = yaml.safe_load(cli.invoke(app, ["config", str(file), "--serve"]).output)
     assert [application["name"] for application in printed["applications"]] == ["gateway", "model-echo"]

@@ -176,3 +176,17 @@ async def test_an_id_that_cannot_be_one_is_refused(admin: httpx.AsyncClient, nam
     refused = await admin.get(f"{KEYS}/{name}")
     assert refused.status_code == 400
     assert error_of(refused)["code"] == "invalid_value"
+
+
+async def test_a_limit_that_bounds_nothing_is_warned_about_wherever_its_owner_is_shown(
+    admin: httpx.AsyncClient,
+) -> None:
+    limits = [LIMIT | {"model": "ech?"}, LIMIT | {"model": "ecco"}]
+    warnings = ["requests/minute=3@ecco bounds nothing: no model or alias is called 'ecco'."]
+    made = await make(admin, limits=limits)
+    listed = (await admin.get(KEYS)).json()["data"]
+    project = (await admin.post("/admin/v1/projects", json={"name": "research", "limits": limits})).json()
+    assert made["warnings"] == project["warnings"] == warnings
+    assert [key["warnings"] for key in listed if key["id"] == made["id"]] == [warnings]
+    mended = await admin.patch(f"{KEYS}/{made['id']}", json={"limits": [LIMIT]})
+    assert mended.json()["warnings"] == []
