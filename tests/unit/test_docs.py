@@ -35,6 +35,7 @@ from gateway.routes.generating import ENDPOINTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+LINKING = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "findings" / "README.md"]
 REQUIRED = "required"
 TYPES = {int: "integer", float: "number", str: "string", list: "list", dict: "mapping", Path: "path"}
 
@@ -275,7 +276,7 @@ def test_the_documented_engine_streams(ask: Callable[[dict[str, Any]], httpx.Res
     assert [chunk["usage"]["total_tokens"] for chunk in chunks if not chunk["choices"]] == [4] * include_usage
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_leads_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text())
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
