@@ -75,17 +75,29 @@ class LedgerRow:
         """The hour since the epoch in which the request began."""
         return int(self.created_at // 3600)
 
+    def dimensions(self) -> tuple[str, ...]:
+        """Return project, key and model as their columns take them."""
+        return tuple(_text(getattr(self, name), _LENGTHS[name]) for name in ("project_id", "key_id", "model"))
+
     def columns(self) -> dict[str, Any]:
         """Return the row as the database takes it: bounded, and fit to be read out."""
         columns = dict(zip(_FIELDS, _values_of(self), strict=True))
-        for name in ("request_id", "model_asked", "model", "replica"):
-            columns[name] = _text(columns[name], _MAX_NAME_LENGTH)
-        columns["user"] = None if self.user is None else _text(self.user, MAX_USER_LENGTH)
+        for name, length in _LENGTHS.items():
+            if columns[name] is not None:
+                columns[name] = _text(str(columns[name]), length)
         columns["metadata"] = None if self.metadata is None else _bounded_json(self.metadata)
         return columns
 
 
 _FIELDS = tuple(field.name for field in fields(LedgerRow))
+_LENGTHS = {
+    **dict.fromkeys(("request_id", "model_asked", "model", "replica"), _MAX_NAME_LENGTH),
+    **dict.fromkeys(("key_id", "project_id", "engine"), 40),
+    "error_code": 64,
+    "finish_reason": 32,
+    "user": MAX_USER_LENGTH,
+}
+"""How much of each text its column takes (``auth/ledger_tables.py``); ``id`` is ours, and ``metadata`` JSON."""
 _values_of = attrgetter(*_FIELDS)  # ``dataclasses.asdict`` copies deeply, at ten times the cost
 
 

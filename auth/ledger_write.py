@@ -92,7 +92,7 @@ async def _add_to_hours(connection: AsyncConnection, rows: Iterable[LedgerRow], 
     hours: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
         of_row = (1, row.status >= 400 or row.status == 0, row.prompt_tokens, row.cached_tokens, row.completion_tokens)
-        sums = hours.setdefault((row.hour, row.project_id, row.key_id, row.model), [0] * len(_SUMS))
+        sums = hours.setdefault((row.hour, *row.dimensions()), [0] * len(_SUMS))
         for place, amount in enumerate((*of_row, row.cost)):
             sums[place] += sign * amount
     if hours:

@@ -1,8 +1,12 @@
 """What a request uses, and what that costs."""
 
 from dataclasses import dataclass
+from typing import Self
 
 _MILLION = 1_000_000
+
+MAX_COUNT = 2**53
+"""No count is larger: up to here JSON numbers are exact in every reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,19 @@ class Usage:
     completion_tokens: int = 0
     cached_tokens: int = 0
 
+    @classmethod
+    def read(cls, prompt: object, completion: object, cached: object) -> Self | None:
+        """Take an engine's counts, whatever they are; what it leaves out of completion and cache counts as none.
+
+        Returns:
+            ``None`` unless each is a whole number from 0 to ``MAX_COUNT``, and no more is cached than was prompted.
+        """
+        counts = [whole_number(0 if value is None else value) for value in (completion, cached)]
+        prompt_tokens, (completion_tokens, cached_tokens) = whole_number(prompt), counts
+        if prompt_tokens is None or completion_tokens is None or cached_tokens is None or cached_tokens > prompt_tokens:
+            return None
+        return cls(prompt_tokens, completion_tokens, cached_tokens)
+
     def cost(self, price: Price) -> float:
         """Return what the tokens cost."""
         cached = price.prompt if price.cached is None else price.cached
@@ -44,3 +61,10 @@ class Usage:
 
 
 NOTHING = Usage()
+
+
+def whole_number(value: object) -> int | None:
+    """Return a JSON value as a count; ``None`` unless it is a number without fraction from 0 to ``MAX_COUNT``."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:
+        return None
+    return int(value) if value == int(value) else None

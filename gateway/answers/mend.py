@@ -25,7 +25,7 @@ def completion(answer: dict[str, Any]) -> dict[str, Any]:
         if "content" in (choice.get("logprobs") or {}):
             choice["logprobs"].setdefault("refusal", None)
     answer["choices"] = [told(choice) for choice in answer.get("choices", ())]
-    if answer.get("usage"):
+    if isinstance(answer.get("usage"), dict):
         answer["usage"] = usage(answer["usage"])
     if answer.get("object") == "text_completion":
         answer.pop("service_tier", None)
@@ -34,14 +34,15 @@ def completion(answer: dict[str, Any]) -> dict[str, Any]:
 
 def pooled(answer: dict[str, Any]) -> dict[str, Any]:
     """Return an answer that generated nothing; its usage counts the prompt, and nothing else."""
-    if counted := answer.get("usage"):
+    if isinstance(counted := answer.get("usage"), dict):
         answer["usage"] = {name: counted.get(name, 0) for name in ("prompt_tokens", "total_tokens")}
     return told(answer)
 
 
 def usage(counted: dict[str, Any]) -> dict[str, Any]:
     """Return a ``usage`` object with its details."""
-    prompt = told(counted.get("prompt_tokens_details") or {})
+    details = counted.get("prompt_tokens_details")
+    prompt = told(details) if isinstance(details, dict) else {}
     if "created_cache_tokens" in prompt:
         prompt["cache_write_tokens"] = prompt.pop("created_cache_tokens")
     return {

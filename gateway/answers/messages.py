@@ -1,11 +1,10 @@
 """Streams of Anthropic's Messages API: named events, the usage in ``message_delta``, ``message_stop`` at the end."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
-from auth.usage import Usage
+from auth.usage import Usage, whole_number
 from gateway.answers.engine_errors import from_engine
 from gateway.answers.relay import Stream
 from gateway.http import errors
@@ -16,11 +15,17 @@ _RARE = (b"event: message_delta\n", b"event: message_stop\n", b"event: error\n")
 _STOP, _ERROR, _USAGE = b"event: message_stop\n", b"event: error\n", b"event: message_delta\n"
 
 
-def usage_of_message(usage: dict[str, Any]) -> Usage:
+def usage_of_message(usage: object) -> Usage | None:
     """Return the usage of a message; Anthropic counts what was cached apart from ``input_tokens``."""
-    cached = usage.get("cache_read_input_tokens") or 0
-    created = usage.get("cache_creation_input_tokens") or 0
-    return Usage((usage.get("input_tokens") or 0) + cached + created, usage.get("output_tokens") or 0, cached)
+    if not isinstance(usage, dict):
+        return None
+    names = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+    parts = [
+        count for name in names if (count := whole_number(0 if usage.get(name) is None else usage[name])) is not None
+    ]
+    if len(parts) < len(names):
+        return None
+    return Usage.read(sum(parts), usage.get("output_tokens"), parts[1])
 
 
 @dataclass
@@ -56,6 +61,6 @@ class MessageStream(Stream):
             self.done = True
         elif event.startswith(_USAGE):
             told = orjson.loads(event.partition(b"data: ")[2])
-            self.usage = usage_of_message(told.get("usage") or {})
+            self.usage = usage_of_message(told.get("usage"))
             self.finish_reason = told["delta"].get("stop_reason")
         return event + b"\n\n"

@@ -22,12 +22,19 @@ Send = Callable[[bytes], Awaitable[None]]
 
 
 def usage_of(answer: dict[str, Any]) -> Usage | None:
-    """Return the usage of an answer or of a stream's last chunk; ``None`` when it has none."""
+    """Return the usage of an answer or of a stream's last chunk; ``None`` when it has none that can be believed."""
     usage = answer.get("usage")
     if not isinstance(usage, dict):
         return None
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(usage["prompt_tokens"], usage.get("completion_tokens") or 0, details.get("cached_tokens") or 0)
+    return Usage.read(
+        usage.get("prompt_tokens"), usage.get("completion_tokens"), cached_in(usage, "prompt_tokens_details")
+    )
+
+
+def cached_in(usage: dict[str, Any], details: str) -> object:
+    """Return the cached tokens that the ``details`` of a usage tell, as they are; ``None`` when they tell none."""
+    told = usage.get(details)
+    return told.get("cached_tokens") if isinstance(told, dict) else None
 
 
 @dataclass

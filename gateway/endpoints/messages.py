@@ -76,7 +76,7 @@ class MessagesForm:
 
     def whole(self, answer: dict[str, Any]) -> Whole:
         """Read an answer that came whole."""
-        counted = usage_of_message(answer.get("usage") or {})
+        counted = usage_of_message(answer.get("usage"))
         # Anthropic's own answers have the field whether or not a sequence stopped them.
         body = {"stop_sequence": None, **answer}
         return Whole(body, counted if counted != NOTHING else None, answer.get("stop_reason"))

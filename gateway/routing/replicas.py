@@ -152,7 +152,10 @@ class Replicas:
         status, body = await self._get(endpoint, USED_PATH.format(request=request), COUNT_S)
         if status == 404:
             return NOTHING
-        return Usage(**orjson.loads(body)) if status == 200 else None
+        told = orjson.loads(body) if status == 200 else None
+        if not isinstance(told, dict):
+            return None
+        return Usage.read(told.get("prompt_tokens"), told.get("completion_tokens"), told.get("cached_tokens"))
 
     async def siblings(self, path: str) -> list[bytes]:
         """GET ``path`` from every gateway replica, this one included."""

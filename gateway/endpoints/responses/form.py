@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from auth.usage import Usage
-from gateway.answers.relay import Stream
+from gateway.answers.relay import Stream, cached_in
 from gateway.endpoints.call import Call, Whole
 from gateway.endpoints.responses.turn import Turn
 from gateway.http import errors
@@ -23,8 +23,7 @@ def usage_of_response(response: dict[str, Any]) -> Usage | None:
     usage = response.get("usage")
     if not isinstance(usage, dict):
         return None
-    details = usage.get("input_tokens_details") or {}
-    return Usage(usage["input_tokens"], usage["output_tokens"], details.get("cached_tokens") or 0)
+    return Usage.read(usage.get("input_tokens"), usage.get("output_tokens"), cached_in(usage, "input_tokens_details"))
 
 
 @dataclass(frozen=True)

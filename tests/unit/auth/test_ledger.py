@@ -267,3 +267,13 @@ async def test_whatever_the_client_says_the_row_is_stored(
     assert len(stored.user or "") <= 256
     assert len(stored.metadata or "") <= MAX_METADATA_BYTES
     assert (stored.user or "").isprintable()
+
+
+async def test_texts_of_any_length_and_signs_become_a_row(store: Store, ledger: Ledger) -> None:
+    odd = "x\0\ud800" * 500
+    names = ("request_id", "key_id", "project_id", "model_asked", "model", "replica", "engine", "user")
+    ledger.record(a_row(**dict.fromkeys((*names, "error_code", "finish_reason"), odd)))
+    await ledger.flush()
+    (stored,) = await rows_in(store)
+    assert len(stored.finish_reason) == 32
+    assert len(stored.error_code) == 64
