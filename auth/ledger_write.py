@@ -75,13 +75,17 @@ async def _write(connection: AsyncConnection, batch: Batch, rows: Sequence[Ledge
 
 
 async def unwritten(connection: AsyncConnection, rows: Sequence[LedgerRow]) -> list[LedgerRow]:
-    """Return the rows that the ledger lacks; those that it took for lost make place for the truth."""
+    """Return the rows that the ledger lacks, one an id.
+
+    Those that it took for lost, and those of runs that nobody answered, make place for the run that was.
+    """
+    rows = list({row.id: row for row in sorted(rows, key=lambda row: bool(row.model))}.values())
     written: set[str] = set()
     for start in range(0, len(rows), _CHUNK):
         ids = [row.id for row in rows[start : start + _CHUNK]]
         found = await connection.execute(select(RequestRow.__table__).where(RequestRow.id.in_(ids)))
         stored = [_row_of(row) for row in found.mappings()]
-        lost = [row for row in stored if row.error_code == LOST]
+        lost = [row for row in stored if row.error_code == LOST or not row.model]
         await connection.execute(delete(RequestRow).where(RequestRow.id.in_([row.id for row in lost])))
         await _add_to_hours(connection, lost, sign=-1)
         written |= {row.id for row in stored} - {row.id for row in lost}

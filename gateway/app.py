@@ -72,7 +72,7 @@ class Gateway(GrpcMethods):
         self._services = await self._stack.enter_async_context(open_services(settings, replica))
         # What runs requests of its own is left first: those count late as well.
         background = await self._stack.enter_async_context(
-            open_background(self._services.access.store, replica, settings.responses)
+            open_background(self._services.access.store, replica, settings.responses, settings.home)
         )
         await self._stack.enter_async_context(batches_run(self._services, replica))
         self._asgi = create_app(self._services, background)

@@ -15,7 +15,7 @@ from objects.batch_tables import BatchLineRow, BatchRow
 from objects.batches import Batch, Mistake, dump_mistakes
 from objects.files import finish
 from objects.runner import Office
-from objects.states import Ended, State
+from objects.states import ACTIVE, Ended, State
 
 _PAGE = 256
 
@@ -106,7 +106,7 @@ async def end_batch(
             "error_file_id": errors.id if errors else None,
             "errors": dump_mistakes(mistakes) if mistakes else None,
         }
-        await _move(connection, batch, ("finalizing", "cancelling"), values)
+        await _move(connection, batch, ACTIVE, values)
         await connection.execute(delete(BatchLineRow).where(BatchLineRow.batch_id == batch.id))
 
 

@@ -13,6 +13,7 @@ from auth.store import Store
 from objects.errors import QuotaExceeded, StorageFailed
 from objects.files import (
     File,
+    abandon_file,
     begin_file,
     claim_bytes,
     finish_file,
@@ -90,9 +91,10 @@ class Files:
             self.store, new.id, filename=filename, purpose=purpose, size=new.size, expires_after_s=expires_after_s
         )
 
-    async def discard(self, new: NewFile) -> None:
-        """Remove a written file that nobody has seen."""
-        await self._remove(new.id)
+    async def discard(self, file_id: str) -> None:
+        """Remove a written file that nobody has seen; one that is visible after all stays."""
+        if await abandon_file(self.store, file_id):
+            await self._remove(file_id)
 
     async def delete(self, project: str, file_id: str) -> None:
         """Delete a file; where the storage does not answer, the bytes go later.

@@ -141,6 +141,13 @@ async def hide_file(store: Store, project: str, file_id: str) -> None:
         await connection.execute(update(FileRow).where(FileRow.id == file_id).values(stored_at=None, created_at=0.0))
 
 
+async def abandon_file(store: Store, file_id: str) -> bool:
+    """Let an upload that was never finished be swept away; say whether that is so."""
+    async with store.writing() as connection:
+        unseen = update(FileRow).where(FileRow.id == file_id, FileRow.stored_at.is_(None))
+        return (await connection.execute(unseen.values(created_at=0.0))).rowcount == 1
+
+
 async def forget_file(store: Store, file_id: str) -> None:
     """Forget the record of a file whose bytes are gone."""
     async with store.writing() as connection:

@@ -29,6 +29,17 @@ async def move_on(store: Store, response_id: str, body: Json) -> bool:
         return await _move_on(connection, response_id, body)
 
 
+async def end_late(store: Store, response_id: str, body: Json) -> None:
+    """Store the end of a response that came while the database was away; who took it for lost meanwhile was wrong."""
+    async with store.writing() as connection:
+        if not await _move_on(connection, response_id, body):
+            found = select(ResponseRow.body).where(ResponseRow.id == response_id).with_for_update()
+            stored = (await connection.execute(found)).scalar_one_or_none()
+            if stored is not None and orjson.loads(stored).get("error") == _GATEWAY_DIED:
+                values = {"status": body["status"], "body": orjson.dumps(body).decode()}
+                await connection.execute(update(ResponseRow).where(ResponseRow.id == response_id).values(values))
+
+
 async def cancel(store: Store, project: str, response_id: str) -> StoredResponse:
     """Cancel a response if it runs, and return it; whoever runs it notices.
 

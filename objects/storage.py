@@ -88,7 +88,7 @@ class Storage:
         held, is_long = b"", False
         async with contextlib.aclosing(self.read(file_id)) as pieces:
             async for piece in pieces:
-                *whole, rest = (held + piece).split(b"\n")
+                *whole, rest = await self._call(partial(_split, held, piece))
                 for line in whole:
                     yield None if is_long or len(line) > longest else line
                     is_long = False
@@ -121,3 +121,7 @@ class Storage:
             raise NoSuchObject("no such file in the storage") from error
         except Exception as error:  # each scheme's package raises its own
             raise StorageFailed(f"the file storage failed: {type(error).__name__}") from error
+
+
+def _split(held: bytes, piece: bytes) -> list[bytes]:
+    return (held + piece).split(b"\n")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import paths
@@ -84,6 +85,16 @@ def parse_line(raw: bytes, endpoint: str, bounds: Bounds) -> Line:
     except errors.ApiError as error:
         raise errors.within("body", error) from None
     return Line(line.custom_id, model, line.body, call, _inputs(line.body) if endpoint == paths.EMBEDDINGS else 0)
+
+
+def custom_id_of(raw: bytes | None) -> str | None:
+    """Return what a line's owner knows it by, however little else of it is right; ``None`` stands for one too long."""
+    try:
+        line = orjson.loads(raw or b"")
+    except orjson.JSONDecodeError:
+        return None
+    custom_id = line.get("custom_id") if isinstance(line, dict) else None
+    return custom_id if isinstance(custom_id, str) else None
 
 
 def _inputs(body: dict[str, Any]) -> int:

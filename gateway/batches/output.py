@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterable
 
-from gateway.batches.lines import parse_line
+from gateway.batches.lines import custom_id_of
 from gateway.batches.results import CANCELLED, EXPIRED, FAILED, unanswered
 from gateway.batches.validation import numbered_lines
 from gateway.request.services import Services
@@ -36,9 +36,10 @@ async def _with_unanswered(
     claims = await claims_of(services.files.store, batch)
     async with contextlib.aclosing(numbered_lines(services, batch)) as lines:
         async for number, raw in lines:
-            if number not in claims or not claims[number].is_done:
-                custom_id = parse_line(raw or b"", batch.endpoint, services.settings.bounds).custom_id
-                yield unanswered(batch, number, custom_id, _REASONS[ended])
+            is_too_many = batch.in_progress_at is None and number > services.settings.batches.max_lines
+            if not is_too_many and (number not in claims or not claims[number].is_done):
+                # The configuration may have become stricter since the line was found right: only its name counts.
+                yield unanswered(batch, number, custom_id_of(raw), _REASONS[ended])
 
 
 async def _written(services: Services, batch: Batch, kind: str, lines: AsyncIterable[str]) -> Written | None:
@@ -53,6 +54,6 @@ async def _written(services: Services, batch: Batch, kind: str, lines: AsyncIter
         if piece:
             await write(bytes(piece))
     if not new.size:
-        await services.files.discard(new)
+        await services.files.discard(new.id)
         return None
     return Written(new.id, f"{batch.id}_{kind}.jsonl", new.size)

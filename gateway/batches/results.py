@@ -25,12 +25,12 @@ def answered(batch: Batch, number: int, custom_id: str, status: int, body: bytes
     return Result(number, succeeded=status < 400, line=line, usage=usage)
 
 
-def unanswered(batch: Batch, number: int, custom_id: str, reason: tuple[str, str]) -> str:
+def unanswered(batch: Batch, number: int, custom_id: str | None, reason: tuple[str, str]) -> str:
     """Return the line of the error file for a line that never ran; ``reason`` is a code and a message."""
     code, message = reason
     return _line(batch, number, custom_id, response=None, error={"code": code, "message": message})
 
 
-def _line(batch: Batch, number: int, custom_id: str, *, response: Any, error: Any) -> str:
+def _line(batch: Batch, number: int, custom_id: str | None, *, response: Any, error: Any) -> str:
     line_id = f"batch_req_{batch.id.removeprefix('batch_')}_{number}"
     return orjson.dumps({"id": line_id, "custom_id": custom_id, "response": response, "error": error}).decode()

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator
+import math
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,6 +19,10 @@ MAX_MISTAKES = 100
 
 _AT_ONCE = 8
 """Lines that are parsed in one go: the gateway's other requests wait meanwhile."""
+
+
+_LONG_BYTES = 64 * 1024
+"""Longer lines are parsed in a thread."""
 
 
 @dataclass
@@ -43,8 +48,10 @@ class Findings:
 async def numbered_lines(services: Services, batch: Batch) -> AsyncGenerator[tuple[int, bytes | None], None]:
     """Yield the lines of a batch's input with their numbers from 1, without the blank ones.
 
-    ``None`` stands for a line that is too long.
+    ``None`` stands for a line that is too long. Of an input that has not been found right, no more than the first line
+    too many is looked at, blank ones counted: ``None`` stands for it as well.
     """
+    most = services.settings.batches.max_lines if batch.in_progress_at is None else math.inf
     longest = services.settings.bounds.max_body_bytes + ENVELOPE_BYTES
     number = 0
     async with contextlib.aclosing(services.files.storage.lines(batch.input_file_id, longest)) as lines:
@@ -52,12 +59,15 @@ async def numbered_lines(services: Services, batch: Batch) -> AsyncGenerator[tup
             number += 1
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
+            if number > most:
+                yield number, None
+                return
             if raw is None or raw.strip():
                 yield number, raw
 
 
-async def validate(services: Services, key: Key, batch: Batch) -> Findings:
-    """Return what the input of a batch holds.
+async def validate(services: Services, key: Key, batch: Batch, is_over: Callable[[], bool]) -> Findings | None:
+    """Return what the input of a batch holds; ``None`` as soon as ``is_over`` says that nobody wants to know.
 
     Raises:
         ObjectError: it cannot be read.
@@ -66,13 +76,18 @@ async def validate(services: Services, key: Key, batch: Batch) -> Findings:
     findings, known, inputs = Findings(), set[bytes](), 0
     async with contextlib.aclosing(numbered_lines(services, batch)) as lines:
         async for number, raw in lines:
+            if is_over():
+                return None
             findings.total += 1
-            if findings.total > most:
+            if number > most:
                 findings.mistakes.append(Mistake("too_many_lines", f"A batch has {most} lines at most."))
-            if len(findings.mistakes) >= MAX_MISTAKES or findings.total > most:
+            if len(findings.mistakes) >= MAX_MISTAKES or number > most:
                 return findings
             try:
-                line = _right(services, key, batch, raw)
+                if raw is not None and len(raw) > _LONG_BYTES:
+                    line = await asyncio.to_thread(_right, services, key, batch, raw)
+                else:
+                    line = _right(services, key, batch, raw)
             except errors.ApiError as error:
                 findings.mistakes.append(mistake_of(error, number))
                 continue
