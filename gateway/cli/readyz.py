@@ -7,7 +7,7 @@ from gateway.cli.http import Unreachable, get
 
 @dataclass(frozen=True)
 class ModelState:
-    """One model's state: ``starting``, ``ready``, ``unhealthy`` or ``failed``, and why."""
+    """One model's state: ``starting``, ``ready``, ``refused``, ``unhealthy`` or ``failed``, and why."""
 
     name: str
     state: str

@@ -12,7 +12,7 @@ from auth.rejection import Rejected
 from auth.usage import Usage
 from engines.base import REQUEST_HEADER
 from gateway.answers.answer import Answer, EngineLost
-from gateway.answers.engine_errors import from_engine
+from gateway.answers.engine_errors import UPSTREAM_MISCONFIGURED, UpstreamLimited, from_engine
 from gateway.config.settings import ModelEntry
 from gateway.endpoints.call import Call
 from gateway.http import errors
@@ -108,7 +108,8 @@ async def _first_answer(
             answer = await _ask(stack, services, model, call, settlement)
         except errors.ApiError as error:
             settlement.refused()
-            if error.status < 500 or model is candidates[-1]:
+            is_models_own = error.status >= 500 or isinstance(error, UpstreamLimited)
+            if not is_models_own or model is candidates[-1]:
                 raise
         else:
             settlement.answered()
@@ -135,7 +136,11 @@ async def _ask(
     )
     answer = await stack.enter_async_context(asking)
     if answer.status >= 400:
-        raise from_engine(answer.status, await _whole(answer), call.prompt_field)
+        error = from_engine(answer.status, await _whole(answer), call.prompt_field, answer.retry_after_s)
+        if error.code == UPSTREAM_MISCONFIGURED:
+            services.readiness.refused(model.name)
+        raise error
+    services.readiness.taken(model.name)
     return answer
 
 

@@ -13,7 +13,7 @@ from gateway.http import errors
 from gateway.request.identify import identify
 from gateway.request.metrics import engine_loads, merged
 from gateway.request.services import Services
-from gateway.routing.readiness import gravest
+from gateway.routing.readiness import ANSWERING, gravest
 
 OWN_METRICS = "/internal/metrics"
 """Where gateway replicas ask each other for their figures, with the internal token."""
@@ -31,9 +31,10 @@ def health_router(services: Services) -> APIRouter:
     async def readyz(response: Response) -> dict[str, Any]:
         states = await services.readiness.all()
         gravest_state = gravest(states.values())
-        ready = gravest_state == "ready"
+        ready = gravest_state in ANSWERING
         response.status_code = 200 if ready else 503
-        degraded = services.access.degraded
+        refused = [name for name, state in states.items() if state.state == "refused"]
+        degraded = [*services.access.degraded, *(f"the provider of {name} refuses us" for name in refused)]
         status = "degraded" if ready and degraded else gravest_state
         models = {name: asdict(state) for name, state in states.items()}
         return {"status": status, "detail": "; ".join(degraded) or None, "models": models}
