@@ -23,10 +23,12 @@ def health_router(services: Services) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["health"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="Whether this gateway process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="Whether every configured model is ready", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
         states = await services.readiness.all()

@@ -9,9 +9,7 @@ import pytest
 from gateway.answers.answer import MAX_WAIT_S, retry_after_s
 from gateway.answers.engine_errors import from_engine
 
-TELLING = (
-    b'{"error":{"message":"Incorrect API key sk-prov**** for org-77","type":"x","param":null,"code":"secret_code"}}'
-)
+TELLING = b'{"error":{"message":"Wrong API key sk-prov**** of org-77","type":"x","param":null,"code":"secret_code"}}'
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 405, 407])

@@ -20,7 +20,7 @@ from auth.usage import Price
 from engines.base import EngineSettings, Load
 from engines.echo.engine import EchoEngine
 from engines.replica import call_asgi
-from gateway.answers.answer import Answer
+from gateway.answers.answer import Answer, retry_after_s
 from gateway.config.settings import BatchSettings, GatewaySettings, ModelEntry
 from gateway.prompts.estimate import Prompts
 from gateway.request.late_counts import LateCounts
@@ -69,12 +69,12 @@ class NearbyEngine:
         try:
             await self.may_answer.wait()
             async with contextlib.aclosing(call_asgi(self.app, "POST", path, headers, body)) as parts:
-                status, _ = await anext(parts)  # type: ignore[misc]
+                status, told = await anext(parts)  # type: ignore[misc]
 
                 async def read() -> bytes:
                     return await anext(parts, b"")  # type: ignore[return-value]
 
-                yield Answer(status, "replica-1", read)
+                yield Answer(status, "replica-1", read, retry_after_s(told))
         finally:
             self.running -= 1
 
