@@ -58,7 +58,9 @@ class Tokens:
     @classmethod
     async def open(cls, identity: Identity, find_project: FindProject) -> Self:
         """Read the issuer's keys; while they cannot be read, no new token holds."""
-        return cls(identity, await IssuerKeys.open(identity.jwks, identity.refresh_s), find_project)
+        return cls(
+            identity, await IssuerKeys.open(identity.jwks, identity.refresh_s, identity.algorithms), find_project
+        )
 
     async def close(self) -> None:
         """Stop keeping up with the issuer's keys."""
@@ -97,7 +99,8 @@ class Tokens:
             raise Unauthenticated(missing=False) from None
 
     def _verified(self, token: str) -> Mapping[str, Any]:
-        public = self._keys.find(jwt.get_unverified_header(token).get("kid"))
+        header = jwt.get_unverified_header(token)
+        public = self._keys.find(header.get("kid"), header.get("alg"))
         if public is None:
             raise jwt.InvalidKeyError
         claims: Mapping[str, Any] = jwt.decode(

@@ -43,13 +43,14 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
             count_of=partial(count_of, replicas),
         )
         stack.push_async_callback(access.close)
+        models = ModelTable.of(settings)
         yield Services(
             settings=settings,
             access=access,
-            models=ModelTable.of(settings),
+            models=models,
             readiness=await stack.enter_async_context(watch_models(settings.models)),
             replicas=replicas,
-            metrics=Metrics(replica),
+            metrics=Metrics(replica, models.names()),
             prompts=Prompts(settings.home),
             isolation=Isolation.of(token, settings.cache_sharing),
             traffic=Traffic(),

@@ -1,6 +1,7 @@
 """Looks at every line of a batch's input before any of them runs."""
 
 import asyncio
+import codecs
 import contextlib
 import hashlib
 import math
@@ -55,8 +56,9 @@ async def numbered_lines(services: Services, batch: Batch) -> AsyncGenerator[tup
     longest = services.settings.bounds.max_body_bytes + ENVELOPE_BYTES
     number = 0
     async with contextlib.aclosing(services.files.storage.lines(batch.input_file_id, longest)) as lines:
-        async for raw in lines:
+        async for line in lines:
             number += 1
+            raw = line.removeprefix(codecs.BOM_UTF8) if line and number == 1 else line
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
             if number > most:

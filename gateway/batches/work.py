@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -12,10 +11,12 @@ from functools import partial
 import structlog
 
 from auth.usage import NOTHING
+from gateway.answers.engine_errors import UPSTREAM_MISCONFIGURED
 from gateway.batches.ask import Reply, ask
 from gateway.batches.idleness import Lane, Lanes, MadeWay
 from gateway.batches.lines import Line, parse_line
 from gateway.batches.owner import KEY_GONE, KeyGone, Owner
+from gateway.batches.pauses import Pauses
 from gateway.batches.recorder import Recorder, patiently, recording
 from gateway.batches.results import answered, request_id
 from gateway.batches.validation import mistake_of, numbered_lines
@@ -30,10 +31,13 @@ CLAIMED_AT_ONCE = 32
 ATTEMPTS = 3
 """How often a line runs whose engine dies under it."""
 
+SET_ASIDE = 32
+"""As many lines are held in memory at most because their model waits, so that others can be found behind them."""
+
 _LOOK_S = 0.1
 """How soon a batch that waits for its turn notices that it is to end."""
 
-_BUSY_PAUSE_S = 1.0
+_BUSY_PAUSE_MS = 1000
 
 log = structlog.get_logger("raygate.batches")
 
@@ -73,7 +77,7 @@ class Work:
     _following: Todo | None = None
     _again: deque[Todo] = field(default_factory=deque)
     _in_flight: int = 0
-    _not_before: float = -math.inf
+    _pauses: Pauses = field(default_factory=Pauses)
 
     async def run(self) -> Ended:
         """Run every line that has no result yet; return how the batch has ended.
@@ -90,6 +94,7 @@ class Work:
             async for todo in todos:
                 self._in_flight += 1
                 self._lane(todo).reserve()
+                self._pauses.begun(self._asked(todo))
                 lines.create_task(self._run(todo, recorder), name=request_id(self.batch, todo.number))
         is_complete = not (self._following or self._again or self.failure)
         return "completed" if is_complete else self._outcome or "failed"
@@ -108,26 +113,33 @@ class Work:
         async with contextlib.aclosing(self._fresh()) as fresh:
             self._following = await anext(fresh, None)
             while self._outcome is None and (self._following or self._again or self._in_flight):
-                todo = self._again[0] if self._again else self._following
-                if todo is None or not await self._has_room(todo):
+                todo = next(filter(self._may_go, self._again), None)
+                if todo is None and self._following and self._may_go(self._following):
+                    todo = self._following
+                elif todo is None and self._following and len(self._again) < SET_ASIDE:
+                    # Its model waits: those behind it may ask for others.
+                    self._again.append(self._following)
+                    self._following = await anext(fresh, None)
+                    continue
+                if todo is None or not await self._lane(todo).room(_LOOK_S):
                     await asyncio.sleep(0 if todo else _LOOK_S)
                     continue
-                if self._again:
-                    yield self._again.popleft()
-                else:
+                if todo is self._following:
                     yield todo
                     self._following = await anext(fresh, None)
+                else:
+                    self._again.remove(todo)
+                    yield todo
 
-    async def _has_room(self, todo: Todo) -> bool:
-        pause_s = self._not_before - time.monotonic()
-        if pause_s > 0:
-            await asyncio.sleep(min(pause_s, _LOOK_S))
-            return False
-        return await self._lane(todo).room(_LOOK_S)
+    def _may_go(self, todo: Todo) -> bool:
+        return self._pauses.left_s(self._asked(todo)) == 0
+
+    def _asked(self, todo: Todo) -> str:
+        return todo.line.model or self.services.models.default or ""
 
     def _lane(self, todo: Todo) -> Lane:
         models = self.services.models
-        asked = todo.line.model or models.default or ""
+        asked = self._asked(todo)
         return self.lanes.of(models.behind(asked)[0].name if asked in models.aliases else asked)
 
     async def _fresh(self) -> AsyncGenerator[Todo, None]:
@@ -177,6 +189,9 @@ class Work:
                 key = await patiently(self.owner.key)
                 name = request_id(self.batch, todo.number)
                 reply = await ask(self.services, key, todo.line, name, todo.claim.ledger_id)
+            if reply.error and reply.error.status == 401:
+                # Whether our own key is gone, our own check says and nobody else.
+                await patiently(self.owner.key)
         except MadeWay:
             return None
         except KeyGone:
@@ -186,21 +201,21 @@ class Work:
             log.exception("batch line failed", batch=self.batch.id, line=todo.number, error=type(error).__name__)
             fault = errors.internal()
             return Reply(fault.status, fault.body(), NOTHING, fault)
-        return None if reply.error and self._is_for_later(reply.error, todo) else reply
+        if reply.error and self._is_for_later(reply.error, todo):
+            return None
+        self._pauses.answered(self._asked(todo))
+        return reply
 
     def _is_for_later(self, error: errors.ApiError, todo: Todo) -> bool:
         """Say whether a line should run again rather than keep this error, and note when."""
-        if error.status == 401:
-            self.failure = KEY_GONE
+        model = self._asked(todo)
+        if error.code == UPSTREAM_MISCONFIGURED:
+            if again_s := self._pauses.refused(model):
+                log.warning("batch lines wait", batch=self.batch.id, model=model, reason=error.code, again_s=again_s)
             return True
-        if error.code == "rate_limit_exceeded" and "retry-after-ms" in error.headers:
-            self._pause(int(error.headers["retry-after-ms"]) / 1000)
-            return True
-        if error.status == 503:
-            self._pause(float(error.headers.get("retry-after", _BUSY_PAUSE_S)))
+        may_wait = error.status in (401, 503) or error.code == "rate_limit_exceeded"
+        if may_wait and (error.status != 429 or "retry-after-ms" in error.headers):
+            self._pauses.told(model, float(error.headers.get("retry-after-ms", _BUSY_PAUSE_MS)) / 1000)
             return True
         todo.attempts += 1
         return error.status == 500 and todo.attempts < ATTEMPTS
-
-    def _pause(self, seconds: float) -> None:
-        self._not_before = max(self._not_before, time.monotonic() + seconds)

@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-_ENDS = {"done": "green", "ready": "green", "failed": "red", "stopped": "yellow"}
+_ENDS = {"done": "green", "ready": "green", "refused": "yellow", "failed": "red", "stopped": "yellow"}
 """The states in which a line's clock stands still, and their colours."""
 
 

@@ -12,7 +12,7 @@ _HERE = {"127.0.0.1", "localhost", "::1"}
 
 @dataclass(frozen=True)
 class ModelState:
-    """One model's state: ``starting``, ``ready``, ``unhealthy`` or ``failed``, and why."""
+    """One model's state: ``starting``, ``ready``, ``refused``, ``unhealthy`` or ``failed``, and why."""
 
     name: str
     state: str

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.config.schema import Config
 
 _POLL_S = 0.2
-_SETTLED = ("ready", "failed")
+_SETTLED = ("ready", "refused", "failed")
 
 
 def prepare(config: "Config", home: Path, key: str | None, console: Console, signals: StopSignals) -> str | None:

@@ -9,7 +9,7 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse, HealthListResponse
 from ray.serve.grpc_util import RayServegRPCContext
 
 from gateway.grpc import chat_pb2
-from gateway.routing.readiness import REFRESH_S, Readiness, gravest
+from gateway.routing.readiness import ANSWERING, REFRESH_S, Readiness, gravest
 
 SERVICES = ("", chat_pb2.DESCRIPTOR.services_by_name["Chat"].full_name)
 """The names that one may ask for; the empty one is the whole server."""
@@ -45,5 +45,5 @@ async def watch(readiness: Readiness, service: str, limit_s: float) -> AsyncGene
 async def _state(readiness: Readiness, service: str) -> HealthCheckResponse:
     if service not in SERVICES:
         return HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
-    ready = gravest((await readiness.all()).values()) == "ready"
+    ready = gravest((await readiness.all()).values()) in ANSWERING
     return HealthCheckResponse(status=HealthCheckResponse.SERVING if ready else HealthCheckResponse.NOT_SERVING)

@@ -1,6 +1,7 @@
 """From bytes to a JSON object, within bounds that are checked before anything is built from them."""
 
 import asyncio
+import codecs
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -43,6 +44,7 @@ def parse_object(raw: bytes, max_depth: int) -> dict[str, Any]:
     Raises:
         ApiError: 400, when it is no JSON, no object, or nested deeper than ``max_depth``.
     """
+    raw = raw.removeprefix(codecs.BOM_UTF8)  # which a parser may pass over (RFC 8259, 8.1)
     try:
         parsed = orjson.loads(raw)  # refuses invalid UTF-8, NaN, and more than 1024 levels
     except orjson.JSONDecodeError:

@@ -23,7 +23,9 @@ status   type                        code                         made by
 415      invalid_request_error       null                         :func:`unsupported_media_type`
 429      requests, tokens            rate_limit_exceeded          :func:`rejected`, :func:`from_object`
 429      insufficient_quota          insufficient_quota           :func:`rejected`
+429      requests                    rate_limit_exceeded          ``engine_errors``
 500      server_error                internal_error               :func:`internal`
+502      server_error                upstream_misconfigured       ``engine_errors``
 503      service_unavailable_error   server_is_overloaded         :func:`overloaded`
 503      service_unavailable_error   model_loading                :func:`model_loading`
 504      server_error                timeout                      :func:`timeout`
@@ -173,9 +175,7 @@ def unsupported_media_type(wanted: str = "application/json") -> ApiError:
 def rejected(rejection: Rejected) -> ApiError:
     """A limit of the key or its project has no room for the request (RFC 6585; the headers are OpenAI's)."""
     frees_in_s = rejection.frees_in_s
-    headers = {}
-    if frees_in_s is not None:
-        headers = {"retry-after": str(math.ceil(frees_in_s)), "retry-after-ms": str(math.ceil(frees_in_s * 1000))}
+    headers = {} if frees_in_s is None else come_back(frees_in_s)
     if rejection.kind == "budget":
         # The SDK would try again, and a budget frees at midnight.
         headers["x-should-retry"] = "false"
@@ -228,18 +228,23 @@ def internal() -> ApiError:
 
 
 def overloaded(
-    message: str = "The server is currently overloaded. Please retry.", *, retry_after_s: int = 1
+    message: str = "The server is currently overloaded. Please retry.", *, retry_after_s: float = 1
 ) -> ApiError:
     """No replica takes the request now."""
-    headers = {"retry-after": str(retry_after_s)}
+    headers = come_back(retry_after_s)
     return ApiError(503, message, type="service_unavailable_error", code="server_is_overloaded", headers=headers)
 
 
-def model_loading() -> ApiError:
+def model_loading(*, retry_after_s: float = 5) -> ApiError:
     """The model has no running replica at the moment."""
     message = "The model is not ready: it is starting, or coming back. GET /readyz shows its state. Please retry."
-    headers = {"retry-after": "5"}
+    headers = come_back(retry_after_s)
     return ApiError(503, message, type="service_unavailable_error", code="model_loading", headers=headers)
+
+
+def come_back(seconds: float) -> dict[str, str]:
+    """Return the headers that say when to ask again."""
+    return {"retry-after": str(math.ceil(seconds)), "retry-after-ms": str(math.ceil(seconds * 1000))}
 
 
 def timeout(limit_s: float) -> ApiError:

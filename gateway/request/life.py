@@ -13,7 +13,7 @@ from auth.rejection import Rejected
 from auth.usage import Usage
 from engines.base import REQUEST_HEADER
 from gateway.answers.answer import Answer, EngineLost
-from gateway.answers.engine_errors import from_engine
+from gateway.answers.engine_errors import UPSTREAM_MISCONFIGURED, UpstreamLimited, from_engine
 from gateway.config.settings import ModelEntry
 from gateway.endpoints.call import Call
 from gateway.http import errors
@@ -93,7 +93,7 @@ async def _first_answer(
                 problems.append(_Problem(errors.rejected(rejection), settlement.response.limits, is_rejection=True))
             except errors.ApiError as error:
                 settlement.refused()
-                if error.status < 500:
+                if error.status < 500 and not isinstance(error, UpstreamLimited):
                     raise
                 problems.append(_Problem(error, settlement.response.limits))
             else:
@@ -158,7 +158,11 @@ async def _ask(
     )
     answer = await stack.enter_async_context(asking)
     if answer.status >= 400:
-        raise from_engine(answer.status, await _whole(answer), call.prompt_field)
+        error = from_engine(answer.status, await _whole(answer), call.prompt_field, answer.retry_after_s)
+        if error.code == UPSTREAM_MISCONFIGURED:
+            services.readiness.refused(model.name)
+        raise error
+    services.readiness.taken(model.name)
     return answer
 
 

@@ -11,15 +11,23 @@ from engines.base import Load
 
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
+UNKNOWN = "unknown"
+"""The label of whatever name is not that of a model or an alias."""
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
 class Metrics:
     """The figures of one gateway replica, in a registry of their own."""
 
-    def __init__(self, replica: str) -> None:
-        """Args: replica: this gateway replica's id; a label on each figure, since scrapes meet one replica each."""
+    def __init__(self, replica: str, models: Iterable[str]) -> None:
+        """Args: replica: this gateway replica's id, a label on each figure; models: the names that have their own.
+
+        Each scrape meets one replica. All other names share the label ``UNKNOWN``: whoever has a key can make up any
+        number of names, and each would be a series for ever.
+        """
         self._replica = replica
+        self._models = frozenset(models)
         self._registry = CollectorRegistry()
         self._requests = self._counter("raygate_requests", "Requests answered, by HTTP status.", "status")
         self._errors = self._counter("raygate_errors", "Requests that ended in an error, by its code.", "code")
@@ -63,9 +71,9 @@ class Metrics:
         """Return the figures in Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def _labelled(self, metric: Metric, *labels: str) -> Metric:
+    def _labelled(self, metric: Metric, model: str, *labels: str) -> Metric:
         """Return a metric's child for this replica and the labels; Prometheus' client takes its time to find one."""
-        return metric.labels(self._replica, *labels)
+        return metric.labels(self._replica, model if model in self._models else UNKNOWN, *labels)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, ("replica", "model", *labels), registry=self._registry)

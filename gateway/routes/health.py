@@ -16,7 +16,7 @@ from gateway.http import errors
 from gateway.request.identify import identify
 from gateway.request.metrics import engine_loads, merged
 from gateway.request.services import Services
-from gateway.routing.readiness import gravest
+from gateway.routing.readiness import ANSWERING, gravest
 
 OWN_METRICS = "/internal/metrics"
 """Where gateway replicas ask each other for their figures, with the internal token."""
@@ -26,18 +26,21 @@ def health_router(services: Services) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["health"])
 
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="Whether this gateway process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="Whether every configured model is ready", responses={503: {}})
     async def readyz(request: Request, response: Response) -> dict[str, Any]:
         may_see = _seen_by(services, request)
         states = await services.readiness.all()
         gravest_state = gravest(states.values())
-        ready = gravest_state == "ready"
+        ready = gravest_state in ANSWERING
         response.status_code = 200 if ready else 503
-        degraded = services.access.degraded
+        refused = [name for name, state in states.items() if state.state == "refused"]
+        degraded = [*services.access.degraded, *(f"the provider of {name} refuses us" for name in refused)]
         status = "degraded" if ready and degraded else gravest_state
         if may_see is None:  # a probe needs no more, and a stranger is to learn no more
             return {"status": status}

@@ -14,12 +14,14 @@ def models_router(services: Services) -> APIRouter:
     """Return the routes."""
     router = APIRouter(tags=["models"])
 
+    @router.head("/v1/models", include_in_schema=False)
     @router.get("/v1/models", summary="List the models that the key may use")
     async def list_models(request: Request) -> dict[str, Any]:
         key = identify(services, request.scope)
         visible = [name for name in services.models.names() if may_use(key, name)]
         return {"object": "list", "data": [services.models.describe(name) for name in visible]}
 
+    @router.head("/v1/models/{model:path}", include_in_schema=False)
     @router.get("/v1/models/{model:path}", summary="Describe one model")
     async def retrieve_model(model: str, request: Request) -> dict[str, Any]:
         key = identify(services, request.scope)

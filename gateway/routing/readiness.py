@@ -14,7 +14,10 @@ from ray.serve.schema import ApplicationStatusOverview, ServeStatus
 
 from gateway.config.settings import ModelEntry
 
-State = Literal["starting", "ready", "unhealthy", "failed"]
+State = Literal["starting", "ready", "refused", "unhealthy", "failed"]
+
+ANSWERING = ("ready", "refused")
+"""The states in which a model is asked. One that its provider refuses is asked on: its next success clears it."""
 
 REFRESH_S = 2.0
 """How old the picture may be on the requests' way: asking Serve's controller costs 10 ms of this process's time."""
@@ -22,7 +25,10 @@ REFRESH_S = 2.0
 FRESH_S = 0.5
 """How old it may be for whoever asks for it."""
 
-_BY_GRAVITY: tuple[State, ...] = ("ready", "starting", "unhealthy", "failed")
+_BY_GRAVITY: tuple[State, ...] = ("ready", "refused", "starting", "unhealthy", "failed")
+
+REFUSED = "its provider refuses us: see the model's URL, its name there, and the provider's key and account"
+"""The detail of a model in the state ``refused``."""
 
 _ROOT_CAUSE = re.compile(r"^(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt|Exit)): (.+)$", re.MULTILINE)
 _DETAIL_LIMIT = 500
@@ -64,19 +70,35 @@ class Readiness:
         self._models = tuple(models)
         self._status = status
         self._states = {model.name: ModelState("starting") for model in self._models}
+        self._refused: set[str] = set()
         self._refreshed_at = -FRESH_S
         self._one_refresh = asyncio.Lock()
 
     async def is_ready(self, model: str) -> bool:
         """Say whether a model has a running replica; a no is never older than ``FRESH_S``."""
-        return self._states[model].state == "ready" or (await self.all())[model].state == "ready"
+        return self._states[model].state == "ready" or (await self.all())[model].state in ANSWERING
+
+    def refused(self, model: str) -> None:
+        """Note that a model's provider has refused us, as this gateway replica has seen."""
+        if model not in self._refused:
+            self._refused.add(model)
+            log.error("model state", model=model, state="refused", detail=REFUSED)
+
+    def taken(self, model: str) -> None:
+        """Note that a model answers."""
+        if model in self._refused:
+            self._refused.remove(model)
+            log.info("model state", model=model, state="ready", detail=None)
 
     async def all(self) -> dict[str, ModelState]:
         """Return every model's state now, in the order of the configuration."""
         async with self._one_refresh:
             if time.monotonic() - self._refreshed_at > FRESH_S:
                 await self.refresh()
-        return dict(self._states)
+        return {model: self._shown(model, state) for model, state in self._states.items()}
+
+    def _shown(self, model: str, state: ModelState) -> ModelState:
+        return ModelState("refused", REFUSED) if state.state == "ready" and model in self._refused else state
 
     async def keep_fresh(self) -> None:
         """Refresh until cancelled."""

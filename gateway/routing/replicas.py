@@ -29,7 +29,7 @@ from yarl import URL
 
 from auth.usage import NOTHING, Usage
 from engines.base import LOAD_PATH, STATUS_PORT, TOKEN_HEADER, USED_PATH, Load
-from gateway.answers.answer import Answer, EngineLost, drain, read
+from gateway.answers.answer import Answer, EngineLost, drain, read, retry_after_s
 from gateway.http import errors
 
 ATTEMPTS = 3
@@ -227,7 +227,8 @@ class Replicas:
                 # Serve's own back-pressure answers in plain text.
                 yield None
             else:
-                yield Answer(response.status, chosen.replica_id, partial(read, response))
+                again_s = retry_after_s(response.headers) if response.status >= 400 else None
+                yield Answer(response.status, chosen.replica_id, partial(read, response), again_s)
             await drain(response)
         finally:
             # Closes the connection unless the body was read to its end: that is how the engine learns to stop.
@@ -266,12 +267,12 @@ def _url(host: str, port: int, path: str) -> URL:
 async def _answer_over_handle(parts: AsyncIterator[Any], replica: str) -> Answer | None:
     """Return the answer, or ``None`` when Serve holds back no more requests; raise ``_Dead`` when the replica died."""
     try:
-        status, _ = await anext(parts)
+        status, headers = await anext(parts)
     except BackPressureError:
         return None
     except RayActorError:
         raise _Dead from None
-    return Answer(status, replica, partial(_next_part, parts))
+    return Answer(status, replica, partial(_next_part, parts), retry_after_s(headers) if status >= 400 else None)
 
 
 async def _next_part(parts: AsyncIterator[bytes]) -> bytes:

@@ -209,7 +209,7 @@ def name(family: str, kind: str) -> str:
 
 
 def test_every_metric_is_in_the_reference_with_its_labels() -> None:
-    metrics = Metrics("a")
+    metrics = Metrics("a", ["m"])
     metrics.begin("m")
     metrics.end("m", status=500, code="internal_error", first_token_s=0.1, total_s=1)
     metrics.count("m", Usage(1, 1))

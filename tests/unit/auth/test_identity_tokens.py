@@ -1,5 +1,6 @@
 """Tokens of a real issuer: keys of several kinds behind HTTP, and everything that is forged from them."""
 
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +18,7 @@ from auth.limiter import OwnLeases
 from auth.limits import Limit
 from auth.projects import Project, create_project, update_project
 from auth.store import Store
-from auth.tokens import token_in
+from auth.tokens import Tokens, token_in
 from tests.issuer import AUDIENCE, EC, ISSUER, RSA, STRANGER, altered, confused, published, token, unsigned
 from tests.unit.auth.test_snapshot import eventually
 
@@ -66,7 +67,13 @@ async def access(
     store: Store, database_url: str, project: Project, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Access]:
     monkeypatch.setattr(issuer_keys, "AGAIN_S", 0.05)
-    identity = Identity(
+    access = await Access.open(database_url, OwnLeases(), replica="gateway-1", identity=identity_of(issuer))
+    yield access
+    await access.close()
+
+
+def identity_of(issuer: Issuer, **changed: Any) -> Identity:
+    known = Identity(
         issuer=ISSUER,
         audience=AUDIENCE,
         jwks=issuer.url,
@@ -75,9 +82,7 @@ async def access(
         refresh_s=60,
         leeway_s=5,
     )
-    access = await Access.open(database_url, OwnLeases(), replica="gateway-1", identity=identity)
-    yield access
-    await access.close()
+    return known.model_copy(update=changed)
 
 
 def identify(access: Access, shown: str) -> Key:
@@ -206,6 +211,38 @@ async def test_unknown_key_ids_do_not_flood_the_issuer(access: Access, issuer: I
     for number in range(200):
         holds(access, token(STRANGER, key_id=f"unknown-{number}"))
     assert issuer.asked <= 2 + 200 * 0.1
+
+
+ALL = ["RS256", "RS512", "PS256", "ES256"]
+
+
+def naming(document: bytes, **algorithms: str) -> bytes:
+    """Return a JWKS whose keys name their algorithms."""
+    keys = json.loads(document)["keys"]
+    return json.dumps({"keys": [{**key, "alg": algorithms[key["kid"]]} for key in keys]}).encode()
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "RS512", "PS256"])
+async def test_a_key_that_names_no_algorithm_serves_every_configured_one_of_its_type(
+    project: Project, issuer: Issuer, algorithm: str
+) -> None:
+    tokens = await Tokens.open(identity_of(issuer, algorithms=ALL), lambda _: project)
+    try:
+        assert tokens.identify(token(RSA, algorithm)).name == "ada"
+        assert tokens.identify(token(EC, "ES256", "ec")).name == "ada"
+    finally:
+        await tokens.close()
+
+
+async def test_a_key_that_names_its_algorithm_serves_no_other(project: Project, issuer: Issuer) -> None:
+    issuer.document = naming(published(rsa=RSA), rsa="RS512")
+    tokens = await Tokens.open(identity_of(issuer, algorithms=ALL), lambda _: project)
+    try:
+        assert tokens.identify(token(RSA, "RS512")).name == "ada"
+        with pytest.raises(Unauthenticated):
+            tokens.identify(token(RSA, "RS256"))
+    finally:
+        await tokens.close()
 
 
 @pytest.mark.parametrize(

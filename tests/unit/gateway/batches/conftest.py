@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
 from starlette.types import ASGIApp
 
 from auth.access import Access
@@ -19,7 +20,7 @@ from auth.usage import Price
 from engines.base import EngineSettings, Load
 from engines.echo.engine import EchoEngine
 from engines.replica import call_asgi
-from gateway.answers.answer import Answer
+from gateway.answers.answer import Answer, retry_after_s
 from gateway.config.settings import BatchSettings, GatewaySettings, ModelEntry
 from gateway.prompts.estimate import Prompts
 from gateway.request.late_counts import LateCounts
@@ -27,6 +28,7 @@ from gateway.request.metrics import Metrics
 from gateway.request.services import Services
 from gateway.request.traffic import Traffic
 from gateway.routing.models import ModelTable
+from gateway.routing.readiness import Readiness
 from objects.batches import Batch, create_batch, read_batch
 from objects.file_store import Files
 from objects.storage import Storage
@@ -39,7 +41,7 @@ class NearbyEngine:
     """Stands where Ray is: hands requests to an engine in this process, and counts which lines it got."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
         self.running = 0
         self.asked: list[str] = []
         self.most_at_once = 0
@@ -66,13 +68,13 @@ class NearbyEngine:
         self.most_at_once = max(self.most_at_once, self.running)
         try:
             await self.may_answer.wait()
-            async with contextlib.aclosing(call_asgi(self._app, "POST", path, headers, body)) as parts:
-                status, _ = await anext(parts)  # type: ignore[misc]
+            async with contextlib.aclosing(call_asgi(self.app, "POST", path, headers, body)) as parts:
+                status, told = await anext(parts)  # type: ignore[misc]
 
                 async def read() -> bytes:
                     return await anext(parts, b"")  # type: ignore[return-value]
 
-                yield Answer(status, "replica-1", read)
+                yield Answer(status, "replica-1", read, retry_after_s(told))
         finally:
             self.running -= 1
 
@@ -80,11 +82,11 @@ class NearbyEngine:
         return {"replica-1": Load(running=self.running + self.others, waiting=0)}
 
 
-class AlwaysReady:
-    """Every model runs."""
-
-    async def is_ready(self, model: str) -> bool:
-        return True
+def all_run(models: list[ModelEntry]) -> ServeStatus:
+    """Return what Ray Serve says when every model has a replica."""
+    engine = DeploymentStatusOverview("HEALTHY", "UNSPECIFIED", {"RUNNING": 1}, "")
+    overview = ApplicationStatusOverview("RUNNING", "", 0.0, {"engine": engine})
+    return ServeStatus(applications={model.application: overview for model in models})
 
 
 @dataclass
@@ -142,7 +144,13 @@ class House:
         access = await Access.open(self.url, OwnLeases(), replica=replica)
         self._stack.push_async_callback(access.close)
         files = replace(self.services.files, store=access.store)
-        services = replace(self.services, access=access, traffic=Traffic(), metrics=Metrics(replica), files=files)
+        services = replace(
+            self.services,
+            access=access,
+            traffic=Traffic(),
+            metrics=Metrics(replica, self.services.models.names()),
+            files=files,
+        )
         await access.ledger.flush()  # from here on it is known to live
         return replace(self, services=services)
 
@@ -182,9 +190,9 @@ async def open_house(database_url: str, tmp_path: Path) -> AsyncIterator[Opened]
                 "settings": settings,
                 "access": access,
                 "models": ModelTable.of(settings),
-                "readiness": AlwaysReady(),
+                "readiness": Readiness(models, lambda: all_run(models)),
                 "replicas": nearby,
-                "metrics": Metrics("gateway-1"),
+                "metrics": Metrics("gateway-1", ["echo", "other"]),
                 "prompts": Prompts(tmp_path),
                 "late_counts": LateCounts(nearby),  # type: ignore[arg-type]
                 "traffic": Traffic(),

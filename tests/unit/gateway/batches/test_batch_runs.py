@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import orjson
 from sqlalchemy import delete, select, update
 
 from auth.key_changes import update_key
@@ -80,6 +81,13 @@ async def test_a_line_that_is_not_right_fails_the_batch_before_anything_runs(hou
         (4, "duplicate_custom_id", "custom_id"),
     ]
     assert house.engine.asked == []
+
+
+async def test_a_byte_order_mark_before_the_first_line_is_passed_over(house: House) -> None:
+    batch = await house.batch(b"\xef\xbb\xbf" + orjson.dumps(line("one")), line("two"))
+    async with batches_run(house.services, "gateway-1"):
+        done = await house.until(batch, "completed", "failed")
+    assert (done.status, done.completed) == ("completed", 2)
 
 
 async def test_an_empty_file_is_no_batch(house: House) -> None:

@@ -65,6 +65,10 @@ async def test_other_media_types_are_refused() -> None:
     assert refused.value.status == 415
 
 
+def test_a_byte_order_mark_before_a_body_is_passed_over() -> None:
+    assert parse_object(b'\xef\xbb\xbf{"a":1}', 8) == {"a": 1}
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"nope", b'{"a":NaN}', b'{"a":"\xff"}', b"[" * 10_000 + b"]" * 10_000])
 def test_what_does_not_parse_is_invalid_json(raw: bytes) -> None:
     with pytest.raises(ApiError) as refused:

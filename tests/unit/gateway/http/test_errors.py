@@ -44,7 +44,7 @@ def test_an_engine_that_repeats_its_input_is_not_repeated() -> None:
     "body", [b"", b"Internal Server Error", b"[]", b'{"detail":"Not Found"}', b'{"error":"Unauthorized"}']
 )
 def test_bodies_of_other_shapes_are_mended(body: bytes) -> None:
-    assert from_engine(404, body).status == 404
+    assert from_engine(409, body).status == 409
     assert from_engine(500, body).code == "internal_error"
 
 

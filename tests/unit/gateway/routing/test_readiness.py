@@ -1,8 +1,11 @@
 import pytest
-from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview
+from ray.serve.schema import ApplicationStatusOverview, DeploymentStatusOverview, ServeStatus
+from structlog.testing import capture_logs
 
-from gateway.routing.readiness import ModelState, State, gravest, state_of
+from gateway.config.settings import ModelEntry
+from gateway.routing.readiness import REFUSED, ModelState, Readiness, State, gravest, state_of
 
+MODEL = ModelEntry(name="hosted", engine="upstream")
 TRACEBACK = "Traceback (most recent call last):\nengines.base.EngineStartError: the folder holds no weights\n"
 
 
@@ -34,9 +37,37 @@ def test_a_model_that_was_ready_is_unhealthy_until_it_is_back() -> None:
         (["unhealthy", "failed"], "failed"),
         (["ready", "starting", "unhealthy"], "unhealthy"),
         (["ready", "starting"], "starting"),
+        (["refused", "starting"], "starting"),
+        (["ready", "refused"], "refused"),
         (["ready", "ready"], "ready"),
         ([], "ready"),
     ],
 )
 def test_the_gateway_is_as_well_off_as_its_worst_model(states: list[State], expected: State) -> None:
     assert gravest(map(ModelState, states)) == expected
+
+
+def running() -> ServeStatus:
+    return ServeStatus(applications={MODEL.application: overview("RUNNING", RUNNING=1)})
+
+
+async def test_a_model_whose_provider_refuses_us_says_so_and_is_asked_on() -> None:
+    readiness = Readiness([MODEL], running)
+    readiness.refused("hosted")
+    assert await readiness.all() == {"hosted": ModelState("refused", REFUSED)}
+    assert await readiness.is_ready("hosted")
+
+
+async def test_a_success_clears_the_refusal() -> None:
+    readiness = Readiness([MODEL], running)
+    readiness.refused("hosted")
+    readiness.taken("hosted")
+    assert await readiness.all() == {"hosted": ModelState("ready")}
+
+
+async def test_a_refusal_is_logged_once() -> None:
+    readiness = Readiness([MODEL], running)
+    with capture_logs() as logs:
+        readiness.refused("hosted")
+        readiness.refused("hosted")
+    assert [(event["model"], event["state"], event["log_level"]) for event in logs] == [("hosted", "refused", "error")]
