@@ -2,17 +2,23 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from auth.ledger_row import new_id
 from gateway.batches import pauses
+from gateway.batches.ask import ask
+from gateway.batches.lines import parse_line
 from gateway.batches.pauses import Pauses
 from gateway.batches.runner import batches_run
-from tests.unit.gateway.batches.conftest import House, line
+from gateway.config.settings import AliasEntry, WeightedModel
+from tests.unit.gateway.batches.conftest import CHAT, House, line
 
 
 class Provider:
@@ -125,3 +131,18 @@ def test_an_answer_ends_the_wait(clock: Clock) -> None:
     waits.begun("m")
     waits.answered("m")
     assert waits.left_s("m") == 0
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 503])
+async def test_the_next_candidate_is_asked_where_a_provider_refuses(
+    house: House, provider: Callable[..., Provider], status: int
+) -> None:
+    refusing = provider(status)
+    either = AliasEntry(name="either", route=[WeightedModel(model="echo")], fallback=["other"])
+    house.services.models.aliases["either"] = either
+    asked = parse_line(orjson.dumps(line("one", model="either")), CHAT, house.services.settings.bounds)
+    answering = asyncio.create_task(ask(house.services, replace(house.key, models=("*",)), asked, "req-1", new_id()))
+    await refusing.has_refused.wait()
+    refusing.status = 200
+    assert (await answering).status == 200
+    assert (refusing.refused, len(house.engine.asked)) == (1, 2)
