@@ -16,7 +16,6 @@ from gateway.http.exchange import Exchange, Response
 from gateway.request.life import answer
 from gateway.request.services import Services
 from gateway.request.terms import Terms
-from gateway.request.validity import while_valid
 from gateway.responses.begin import begin
 from gateway.responses.respond import respond
 
@@ -57,8 +56,7 @@ async def ask(services: Services, key: Key, line: Line, request_id: str, ledger_
     response = Response(exchange, collect)
     terms = Terms(is_batch=True, discount=services.settings.batches.discount, ledger_id=ledger_id)
     try:
-        async with while_valid(services.access, key):  # to its end: nobody is there who could leave
-            await _answer(services, key, line, response, terms)
+        await _answer(services, key, line, response, terms)
     except ApiError as error:
         return Reply(error.status, error.body(), NOTHING, error)
     return Reply(response.status, bytes(body), _usage(response.facts))

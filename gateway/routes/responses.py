@@ -23,7 +23,6 @@ from gateway.http.outage import database_needed
 from gateway.request.identify import identify
 from gateway.request.life import answer
 from gateway.request.services import Services
-from gateway.request.validity import while_valid
 from gateway.responses.background import Background
 from gateway.responses.begin import begin
 from gateway.responses.respond import respond
@@ -105,11 +104,7 @@ class _Create:
             return call
 
         queued = orjson.dumps(turn.body)
-
-        async def answering(response: Response) -> None:
-            async with while_valid(self._services.access, key):  # to its end: nobody is there who could leave
-                await answer(self._services, key, read, response)
-
+        answering = partial(answer, self._services, key, read)
         with database_needed():
             await self._background.start(turn, answering, response.exchange.request_id)
         await response.json(200, queued)
