@@ -141,7 +141,8 @@ class Counters:
     def _ill_fitting(self, now: float) -> Iterable[Counter]:
         for _ in range(min(_LOOKED_AT, len(self._rota))):
             counter = self._rota.popleft()
-            if counter.is_idle(now):
+            # One that somebody has just asked about is to hear from the coordinator first, idle or not.
+            if counter.is_idle(now) and counter not in self._busy:
                 self._forget(counter)
                 yield from [counter] if counter.lease else []
                 continue

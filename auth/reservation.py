@@ -94,6 +94,12 @@ class Reservation:
         for charge in self._charges:
             charge.correct(charge.counter.limit.charged(usage, price), self._clock())
 
+    def forgive(self) -> None:
+        """Charge nothing after all, not even a request: the engine says now that it never began."""
+        self.settled = Usage()
+        for charge in self._charges:
+            charge.correct(0.0, self._clock())
+
     def cancel(self) -> None:
         """Charge nothing, not even a request: it has reached no engine.
 
@@ -101,8 +107,7 @@ class Reservation:
             RuntimeError: it is settled already.
         """
         self._settle(Usage())
-        for charge in self._charges:
-            charge.correct(0.0, self._clock())
+        self.forgive()
 
     def _settle(self, usage: Usage) -> None:
         if self.settled is not None:

@@ -52,6 +52,13 @@ class Usage:
             return None
         return cls(prompt_tokens, completion_tokens, cached_tokens)
 
+    @classmethod
+    def of(cls, told: object) -> Self | None:
+        """Take the counts in an object that has them by our own names; ``None`` where :meth:`read` refuses them."""
+        if not isinstance(told, dict):
+            return None
+        return cls.read(told.get("prompt_tokens"), told.get("completion_tokens"), told.get("cached_tokens"))
+
     def cost(self, price: Price) -> float:
         """Return what the tokens cost."""
         cached = price.prompt if price.cached is None else price.cached

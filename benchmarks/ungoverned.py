@@ -22,6 +22,7 @@ from gateway.cluster.supervisor import Cluster
 from gateway.config.check import load
 from gateway.config.settings import GatewaySettings
 from gateway.responses.background import Background
+from gateway.responses.late_ends import LateEnds
 from gateway.services import open_services
 
 CONFIG = Path(__file__).with_name("echo.yaml")
@@ -99,7 +100,9 @@ class Ungoverned:
     async def __init__(self, settings: GatewaySettings) -> None:  # type: ignore[misc]  # Serve awaits it
         self._services = open_services(settings, "ungoverned")
         services = await self._services.__aenter__()
-        background = Background(services.access.store, "ungoverned", settings.responses)
+        background = Background(
+            services.access.store, "ungoverned", settings.responses, LateEnds(settings.home / "responses")
+        )
         self._asgi = create_app(replace(services, access=OpenDoor(services.access)), background)  # type: ignore[arg-type]
 
     def __serve_build_asgi_app__(self) -> Any:

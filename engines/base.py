@@ -21,7 +21,12 @@ To add an engine, write one file with one class and one builder::
 What an engine's app owes the gateway:
 
 * the paths, bodies and status codes of the OpenAI API, under ``/v1``;
-* ``usage`` in every answer, and in a last chunk when ``stream_options.include_usage`` is true;
+* ``usage`` in every answer, with integers; of a stream in a last chunk, with ``"choices":[]``, when
+  ``stream_options.include_usage`` is true, and in no other chunk;
+* streams of chunks in one spelling, for the gateway finds what it must notice by bytes: ``data: ``, compact JSON and
+  two newlines, no comments, names or ids; in a choice an ``index``, a ``delta`` (or ``text``) and ``finish_reason``,
+  which is a text once and null before; an error as ``data: {"error":{...}}`` with nothing before that key;
+  ``data: [DONE]`` last. ``engines.upstream`` makes this form of what other servers send;
 * whole server-sent events in each ASGI send;
 * an end to the work when the request's task is cancelled, since that is how a client's absence arrives;
 * if it can, its own count of a request that ends so: ``count_with`` of ``engines.used``.

@@ -22,6 +22,10 @@ COMPLETION_TOKENS = 16
 """Of a text completion that names no number, as in the API."""
 
 
+_AT_ONCE = 64
+"""Tokens that an echo without a pace says before it lets others go on."""
+
+
 class Reply(ABC):
     """What chat and text completions have in common.
 
@@ -79,8 +83,7 @@ class Reply(ABC):
         pause = 1 / self._args.tokens_per_s if self._args.tokens_per_s else 0
         await asyncio.sleep(self._args.first_token_s)
         for place, index in self._turns():
-            if pause and index == 0:
-                await asyncio.sleep(pause)
+            await self._turn(place, index, pause)
             self._produce(index, place)
 
     def whole(self) -> bytes:
@@ -108,8 +111,7 @@ class Reply(ABC):
             for index in self.choices:
                 yield self._event(index, opening)
         for place, index in self._turns():
-            if pause and index == 0:
-                await asyncio.sleep(pause)
+            await self._turn(place, index, pause)
             yield self._event(index, self.piece(self._produce(index, place)))
         for event in self._ending():
             yield event
@@ -118,6 +120,11 @@ class Reply(ABC):
         """Yield place and choice of each token, one token of each choice at a time."""
         places = range(max(saying.tokens for saying in self._sayings))
         return ((place, index) for place in places for index in self.choices if place < self._sayings[index].tokens)
+
+    async def _turn(self, place: int, index: int, pause: float) -> None:
+        """Wait for a token's turn; without a pace, others have theirs now and then, and who leaves is noticed."""
+        if index == 0 and (pause or place % _AT_ONCE == _AT_ONCE - 1):
+            await asyncio.sleep(pause)
 
     def _produce(self, index: int, place: int) -> str:
         self._produced += 1

@@ -4,6 +4,9 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+MOST_TOKENS = 2**20
+"""What may be asked of an echo for a choice."""
+
 
 class StreamOptions(BaseModel):
     """``stream_options`` of a request."""
@@ -14,7 +17,7 @@ class StreamOptions(BaseModel):
 class Completing(BaseModel):
     """What asks for tokens."""
 
-    max_tokens: int | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=0, le=MOST_TOKENS)
     n: int | None = Field(default=1, ge=1)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
@@ -41,7 +44,7 @@ class ChatRequest(Completing):
     """The fields of a chat request; an echo calls no tools, and knows no form and no probability."""
 
     messages: list[dict[str, Any]] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     tool_choice: Literal["none", "auto"] | None = None
     response_format: PlainText | None = None
     logprobs: Literal[False] | None = None

@@ -184,6 +184,8 @@ class UpstreamArgs(_Section):
     model: str | None = Field(default=None, min_length=1)
     api_key_env: str | None = Field(default=None, min_length=1)
     connect_timeout_s: float = Field(default=5, gt=0)
+    idle_timeout_s: float = Field(default=300, gt=0)
+    total_timeout_s: float | None = Field(default=None, gt=0)
 
 
 class PipelineArgs(_Section):

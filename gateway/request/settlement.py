@@ -171,6 +171,8 @@ class Settlement:
             return
         if self.queued_s is None and count == NOTHING:
             self.refused()  # it waited for its turn until it was given up
+            if self.reservation:
+                self.reservation.forgive()
         if self.reservation and self.model:
             self.reservation.amend(count, self.model.price)
         self._record(count)

@@ -152,10 +152,7 @@ class Replicas:
         status, body = await self._get(endpoint, USED_PATH.format(request=request), COUNT_S)
         if status == 404:
             return NOTHING
-        told = orjson.loads(body) if status == 200 else None
-        if not isinstance(told, dict):
-            return None
-        return Usage.read(told.get("prompt_tokens"), told.get("completion_tokens"), told.get("cached_tokens"))
+        return Usage.of(orjson.loads(body)) if status == 200 else None
 
     async def siblings(self, path: str) -> list[bytes]:
         """GET ``path`` from every gateway replica, this one included."""

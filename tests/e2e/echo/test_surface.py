@@ -110,30 +110,20 @@ def test_inputs_outside_the_bounds_are_refused(http: httpx.Client, texts: Any) -
 
 
 @pytest.mark.parametrize(
-    ("path", "model"),
+    ("path", "model", "body"),
     [
-        ("/v1/embeddings", "echo"),
-        ("/v1/chat/completions", "vectors"),
-        ("/v1/rerank", "vectors"),
-        ("/v1/score", "backed"),
-        ("/tokenize", "echo"),
-        ("/detokenize", "echo"),
+        ("/v1/embeddings", "echo", {"input": "a"}),
+        ("/v1/chat/completions", "vectors", {"messages": [{"role": "user", "content": "a"}]}),
+        ("/v1/rerank", "vectors", {"query": "a", "documents": ["a"]}),
+        ("/v1/score", "backed", {"text_1": "a", "text_2": "b"}),
+        ("/tokenize", "echo", {"prompt": "a"}),
+        ("/detokenize", "echo", {"tokens": [1]}),
     ],
 )
-def test_what_a_model_cannot_do_is_said_before_its_engine_is_asked(http: httpx.Client, path: str, model: str) -> None:
-    body = {
-        "model": model,
-        "messages": [{"role": "user", "content": "a"}],
-        "input": "a",
-        "query": "a",
-        "documents": ["a"],
-        "text_1": "a",
-        "text_2": "b",
-        "tokens": [1],
-    }
-    if path == "/tokenize":
-        body["prompt"] = body.pop("messages")[0]["content"]  # type: ignore[index]
-    error = refusal(http, path, body, 404)
+def test_what_a_model_cannot_do_is_said_before_its_engine_is_asked(
+    http: httpx.Client, path: str, model: str, body: dict[str, object]
+) -> None:
+    error = refusal(http, path, {"model": model, **body}, 404)
     assert (error["code"], error["param"]) == ("endpoint_not_supported", "model")
 
 

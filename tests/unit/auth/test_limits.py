@@ -295,26 +295,3 @@ async def test_a_budget_of_money_used_up_or_overshot_lets_free_models_go_on(used
         reservation.settle(Usage(0, used))
     assert not await admitted(reserve(world, limit, estimate=Usage(0, 1), price=price))
     assert await admitted(reserve(world, limit, estimate=Usage(9, 9)))
-
-
-async def test_a_late_charge_finds_its_counter_though_nothing_was_reserved_and_long_forgotten() -> None:
-    world = World()
-    limit, price = Limit("cost", "day", 5.0), Price(completion=1_000_000)
-    async with reserve(world, limit, estimate=Usage(1, 1)) as reservation:
-        reservation.settle(Usage())
-    await world.pass_time(120)
-    reservation.amend(Usage(0, 4), price)
-    assert (await world.limiters[0].quotas(key_with(limit), PROJECT))[0].remaining == 1
-
-
-async def test_other_replicas_learn_of_a_late_charge_though_nobody_asks_again() -> None:
-    world = World(replicas=2)
-    limit, price = Limit("cost", "day", 5.0), Price(completion=1_000_000)
-    async with reserve(world, limit, estimate=Usage(1, 1)) as reservation:
-        reservation.settle(Usage())
-    await world.pass_time(120)
-    reservation.amend(Usage(0, 4), price)
-    await world.pass_time(1)
-    other, price = world.limiters[1], Price(prompt=1_000_000)
-    more = [other.reserve(key_with(limit), PROJECT, model="m", estimate=ONE, price=price) for _ in range(2)]
-    assert [await admitted(one) for one in more] == [True, False]

@@ -28,10 +28,10 @@ class Elsewhere:
         self.asked, self.left = asyncio.Event(), asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         if self.begins:
             await response.prepare(request)
-            await response.write(b"data: {}\n\n")
+            await response.write(b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}}]}\n\n')
         self.asked.set()
         try:
             await asyncio.Event().wait()
@@ -60,7 +60,7 @@ async def ask(app: ASGIApp, begun: asyncio.Event) -> None:
     async def receive() -> Message:
         if not sent:
             sent.append(True)
-            return {"type": "http.request", "body": b"{}", "more_body": False}
+            return {"type": "http.request", "body": b'{"stream": true}', "more_body": False}
         await asyncio.Event().wait()
         raise AssertionError
 

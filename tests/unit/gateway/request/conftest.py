@@ -28,7 +28,10 @@ from gateway.request.metrics import Metrics
 from gateway.request.services import Services
 from gateway.request.traffic import Traffic
 from gateway.responses.background import Background
+from gateway.responses.late_ends import LateEnds
 from gateway.routing.models import ModelTable
+from gateway.routing.readiness import Readiness
+from tests.unit.gateway.batches.conftest import all_run
 
 MONEY = Price(prompt=0, completion=1_000_000)
 """One a completion token."""
@@ -116,13 +119,6 @@ class Engines:
         return self.late.get(application.removeprefix("model-"))
 
 
-class AlwaysReady:
-    """Every model runs."""
-
-    async def is_ready(self, model: str) -> bool:
-        return True
-
-
 @dataclass
 class House:
     """The gateway, and a key of it."""
@@ -180,15 +176,15 @@ async def open_house(store: Store, database_url: str, tmp_path: Path) -> AsyncIt
                 "settings": settings,
                 "access": access,
                 "models": ModelTable.of(settings),
-                "readiness": AlwaysReady(),
+                "readiness": Readiness(MODELS, lambda: all_run(list(MODELS))),
                 "replicas": engines,
-                "metrics": Metrics("gateway-1"),
+                "metrics": Metrics("gateway-1", [model.name for model in MODELS]),
                 "prompts": Prompts(tmp_path),
                 "late_counts": late_counts,
                 "traffic": Traffic(),
             }
             services = Services(**parts)
-            background = Background(access.store, "gateway-1", settings.responses)
+            background = Background(access.store, "gateway-1", settings.responses, LateEnds(tmp_path / "responses"))
             return House(create_app(services, background), access, engines, late_counts, key, secret)
 
         yield opened

@@ -130,6 +130,26 @@ async def test_who_leaves_a_paid_fallback_is_charged_by_the_engines_late_count(o
     assert await house.left() == [93]
 
 
+async def test_who_leaves_while_waiting_in_an_engines_queue_has_used_nothing_by_ledger_and_limits(
+    open_house: Opened,
+) -> None:
+    house = await open_house(Limit("tokens", "minute", 100), Limit("requests", "minute", 10))
+    house.engines.late["free"] = Usage()
+    asked = asyncio.Event()
+
+    async def hold(model: str) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    house.engines.before = hold
+    asking = asyncio.create_task(house.ask("free", max_tokens=9))
+    await asked.wait()
+    await cancelled(asking)
+    [row] = await house.rows()
+    assert (row.prompt_tokens, row.completion_tokens) == (0, 0)
+    assert await house.left() == [100, 10]
+
+
 @pytest.mark.parametrize("used", [3, 5])
 async def test_a_budget_used_up_or_overshot_refuses_what_costs_money_and_nothing_else(
     open_house: Opened, used: int

@@ -16,6 +16,7 @@ from gateway.app import Api, create_app
 from gateway.config.settings import Bounds, GatewaySettings, ModelEntry
 from gateway.request.services import Services
 from gateway.responses.background import Background
+from gateway.responses.late_ends import LateEnds
 from gateway.routing.models import ModelTable
 
 
@@ -48,7 +49,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     parts: dict[str, Any] = {part.name: None for part in fields(Services)}  # what only generating requests need
     parts |= {"settings": settings, "access": access, "models": ModelTable.of(settings)}
     services = Services(**parts)
-    background = Background(access.store, "gateway-1", settings.responses)
+    background = Background(access.store, "gateway-1", settings.responses, LateEnds(tmp_path / "responses"))
     yield House(create_app(services, background), access, key.id, secret)
     await access.close()
 

@@ -1,0 +1,232 @@
+"""Other servers as they were reported to be, each behind the real engine: what leaves is always our own form."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engines.base import EngineSettings, EngineStartError
+from engines.upstream import UpstreamEngine, engine
+from engines.upstream.canonical import Chunks
+from engines.upstream.sse import EventReader
+from tests.unit.engines.zoo import BROKEN, HELLO, LAST, STOP, STREAMS, WRONG, chunk, events
+
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+class Elsewhere:
+    """Another server."""
+
+    def __init__(self) -> None:
+        self.status, self.kind, self.body = 200, "text/event-stream", b""
+        self.headers: dict[str, str] = {}
+        self.models_status = 200
+        self.seen: list[web.Request] = []
+        self.goes_on = False
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append(request)
+        response = web.StreamResponse(status=self.status, headers={"content-type": self.kind, **self.headers})
+        await response.prepare(request)
+        await response.write(self.body)
+        while self.goes_on:
+            await response.write(b": heartbeat\n\n")
+            await _pause()
+        return response
+
+    async def models(self, request: web.Request) -> web.Response:
+        self.seen.append(request)
+        return web.json_response({}, status=self.models_status)
+
+
+async def _pause() -> None:
+    import asyncio
+
+    await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def elsewhere() -> AsyncIterator[Elsewhere]:
+    yield Elsewhere()
+
+
+@pytest.fixture
+async def made(elsewhere: Elsewhere) -> AsyncIterator[UpstreamEngine]:
+    app = web.Application(handler_args={"handler_cancellation": True})
+    app.router.add_get("/v1/models", elsewhere.models)
+    app.router.add_post("/v1/{path:.*}", elsewhere.answer)
+    async with TestServer(app) as server:
+        made = UpstreamEngine(EngineSettings(model="m", engine_args={"base_url": str(server.make_url("/v1"))}))
+        yield made
+        await made.stop()
+
+
+@pytest.fixture
+async def client(made: UpstreamEngine) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app=await made.start())
+    async with httpx.AsyncClient(transport=transport, base_url="http://engine/v1", timeout=20) as client:
+        yield client
+
+
+async def streamed(client: httpx.AsyncClient, **fields: Any) -> list[Any]:
+    answer = await client.post("/chat/completions", json={**ASKED, "stream": True, **fields})
+    assert answer.status_code == 200
+    *blocks, done, rest = answer.text.split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    return [json.loads(block.removeprefix("data: ")) for block in blocks]
+
+
+@pytest.mark.parametrize("how", STREAMS)
+async def test_a_stream_says_the_same_however_it_is_spelled(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, how: str
+) -> None:
+    elsewhere.body = STREAMS[how]
+    *said, usage = await streamed(client)
+    deltas = [each["choices"][0]["delta"] for each in said]
+    assert deltas == [{"role": "assistant", "content": ""}, {"content": "Hel"}, {"content": "lo"}, {}]
+    assert [each["choices"][0]["finish_reason"] for each in said] == [None, None, None, "stop"]
+    assert {each["model"] for each in (*said, usage)} == {"m"}
+    assert len({(each["id"], each["created"], each["object"]) for each in (*said, usage)}) == 1
+    assert (usage["choices"], usage["usage"]["prompt_tokens"], usage["usage"]["completion_tokens"]) == ([], 3, 2)
+
+
+@pytest.mark.parametrize("how", BROKEN)
+async def test_a_stream_that_fails_ends_with_an_error_event_without_the_servers_words(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, how: str
+) -> None:
+    elsewhere.body = BROKEN[how]
+    *_, last = await streamed(client)
+    assert last["error"]["code"] == "upstream_failed"
+    assert "SECRET" not in json.dumps(last)
+
+
+@pytest.mark.parametrize("how", WRONG)
+async def test_a_whole_answer_that_is_none_is_a_failure(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, how: str
+) -> None:
+    elsewhere.status, elsewhere.kind, elsewhere.body = WRONG[how]
+    answer = await client.post("/chat/completions", json=ASKED)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
+    assert "SECRET" not in answer.text
+
+
+async def test_heartbeats_behind_the_end_do_not_keep_a_stream_open(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "AFTER_FINISH_S", 0.2)
+    elsewhere.body, elsewhere.goes_on = events(*HELLO, STOP), True
+    assert (await streamed(client))[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_a_tool_call_has_its_index_always_and_its_name_once(
+    client: httpx.AsyncClient, elsewhere: Elsewhere
+) -> None:
+    first = {"id": "call_1", "type": "function", "function": {"name": "get", "arguments": {"a": 1}}}
+    again = {"id": "call_1", "function": {"name": "get", "arguments": ""}}
+    ends = [chunk({"tool_calls": [first]}), chunk({"tool_calls": [again]}), chunk({}, "tool_calls")]
+    elsewhere.body = events(*ends, LAST, "[DONE]")
+    _, one, two, *_ = await streamed(client)
+    assert one["choices"][0]["delta"]["tool_calls"] == [
+        {"index": 0, "id": "call_1", "type": "function", "function": {"name": "get", "arguments": '{"a":1}'}}
+    ]
+    assert two["choices"][0]["delta"]["tool_calls"] == [{"index": 0, "function": {"arguments": ""}}]
+
+
+@pytest.mark.parametrize("status", [301, 401, 402, 403, 404])
+async def test_a_provider_that_refuses_us_is_our_own_misconfiguration(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, status: int
+) -> None:
+    elsewhere.status, elsewhere.body = status, b'{"error": {"message": "key sk-SECRET of org-7"}}'
+    answer = await client.post("/chat/completions", json=ASKED)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_misconfigured")
+    assert "SECRET" not in answer.text
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("body", [b"<html>busy</html>", b'{"error": {"message": "busy"}}'])
+async def test_how_long_to_wait_is_handed_on(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, status: int, body: bytes
+) -> None:
+    elsewhere.status, elsewhere.body, elsewhere.headers = status, body, {"retry-after": "7"}
+    answer = await client.post("/chat/completions", json=ASKED)
+    assert (answer.status_code, answer.headers["retry-after"]) == (status, "7")
+
+
+async def test_a_cookie_never_goes_along_with_another_request(client: httpx.AsyncClient, elsewhere: Elsewhere) -> None:
+    elsewhere.body, elsewhere.headers = events(*HELLO, STOP, LAST, "[DONE]"), {"set-cookie": "session=of-one-key"}
+    await streamed(client)
+    await streamed(client)
+    assert "cookie" not in elsewhere.seen[-1].headers
+
+
+async def test_a_redirect_within_the_server_is_followed_and_no_other(
+    client: httpx.AsyncClient, elsewhere: Elsewhere
+) -> None:
+    elsewhere.status, elsewhere.headers = 307, {"location": "https://elsewhere.invalid/v1/chat/completions"}
+    answer = await client.post("/chat/completions", json=ASKED)
+    assert answer.json()["error"]["code"] == "upstream_misconfigured"
+    assert len([each for each in elsewhere.seen if each.method == "POST"]) == 1
+
+
+async def test_a_key_that_the_server_refuses_is_told_at_the_start(made: UpstreamEngine, elsewhere: Elsewhere) -> None:
+    elsewhere.models_status = 401
+    with pytest.raises(EngineStartError, match="refuses"):
+        await made.start()
+
+
+@pytest.mark.parametrize(("given", "sent"), [("sk-1\n", "Bearer sk-1"), ("  sk-1 ", "Bearer sk-1")])
+async def test_white_space_round_a_key_is_no_part_of_it(
+    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, given: str, sent: str
+) -> None:
+    monkeypatch.setenv("KEY_ELSEWHERE", given)
+    app = web.Application()
+    app.router.add_get("/v1/models", elsewhere.models)
+    async with TestServer(app) as server:
+        args = {"base_url": str(server.make_url("/v1")), "api_key_env": "KEY_ELSEWHERE"}
+        made = UpstreamEngine(EngineSettings(model="m", engine_args=args))
+        await made.start()
+        await made.stop()
+    assert elsewhere.seen[0].headers["authorization"] == sent
+
+
+async def test_a_key_with_control_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_ELSEWHERE", "sk-1\x07x")
+    args = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "KEY_ELSEWHERE"}
+    with pytest.raises(EngineStartError, match="KEY_ELSEWHERE"):
+        await UpstreamEngine(EngineSettings(model="m", engine_args=args)).start()
+
+
+def canonical(body: bytes, cuts: list[int]) -> bytes:
+    chunks, reader, out = Chunks("m", True), EventReader(), b""
+    for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True):
+        out += chunks.feed(reader.feed(body[start:end]))
+    return out + chunks.feed(reader.end()) + chunks.end()
+
+
+Spelling = Callable[[Any], str]
+spellings: st.SearchStrategy[Spelling] = st.sampled_from(
+    [
+        lambda each: json.dumps(each, ensure_ascii=True),
+        lambda each: json.dumps(each, ensure_ascii=False, separators=(",", ":")),
+        lambda each: json.dumps(each, indent=None, separators=(" , ", " : ")),
+        lambda each: orjson.dumps(each, option=orjson.OPT_SORT_KEYS).decode(),
+    ]
+)
+
+
+@given(st.data(), spellings, st.sampled_from(["\n\n", "\r\n\r\n", "\r\r"]), st.text(min_size=1, max_size=20))
+def test_any_cut_and_any_spelling_are_the_same_bytes(
+    data: st.DataObject, spelling: Spelling, end: str, said: str
+) -> None:
+    told = [json.loads(chunk({"content": said})), json.loads(STOP), json.loads(LAST)]
+    plain = events(*(json.dumps(each) for each in told), "[DONE]")
+    body = events(*map(spelling, told), "[DONE]", end=end)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
+    assert canonical(body, cuts) == canonical(plain, [])
