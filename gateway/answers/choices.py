@@ -73,10 +73,7 @@ class ChoicesStream(Stream):
         elif event.startswith(_ERROR_EVENT):
             return self.fail(from_engine(500, event.removeprefix(b"data: ")))
         elif _USAGE_CHUNK in event:
-            self.events -= 1
-            chunk = orjson.loads(event.removeprefix(b"data: "))
-            self.usage = usage_of(chunk)
-            return as_event({**chunk, "usage": mend.usage(chunk["usage"])}) if self.include_usage else b""
+            return self._counted(orjson.loads(event.removeprefix(b"data: ")))
         elif _FINISHED in event:
             if any(failure in event for failure in _FAILURES):
                 return self.fail(errors.engine_lost())
@@ -84,6 +81,14 @@ class ChoicesStream(Stream):
             self.finish_reason = event.split(_FINISHED, 1)[1].split(b'"', 1)[0].decode()
             return b"".join(self._ending(event))
         return event + b"\n\n"
+
+    def _counted(self, chunk: dict[str, Any]) -> bytes:
+        """Take a chunk without choices: it has the usage, or says nothing."""
+        self.events -= 1
+        if (counted := usage_of(chunk)) is None:
+            return b""
+        self.usage = counted
+        return as_event({**chunk, "usage": mend.usage(chunk["usage"])}) if self.include_usage else b""
 
     def _ending(self, event: bytes) -> Iterator[bytes]:
         """Yield the event that ends a choice as OpenAI sends it."""

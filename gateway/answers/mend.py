@@ -54,20 +54,20 @@ def usage(counted: dict[str, Any]) -> dict[str, Any]:
 
 def calling(chunk: dict[str, Any]) -> dict[str, Any]:
     """Return a chunk that opens tool calls with their ids and empty arguments as OpenAI sends them."""
-    for choice in chunk["choices"]:
-        for call in choice["delta"].get("tool_calls") or ():
+    for choice in chunk.get("choices") or ():
+        for call in (choice.get("delta") or {}).get("tool_calls") or ():
             if "id" in call:
                 call["id"] = _call_id(call["id"])
-                call["function"].setdefault("arguments", "")
+                call.setdefault("function", {}).setdefault("arguments", "")
     return chunk
 
 
 def ending(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a chunk that ends a choice as OpenAI sends it: the last delta, then an empty one with the reason."""
-    last = [choice for choice in chunk["choices"] if any(choice["delta"].values())]
+    last = [choice for choice in chunk["choices"] if any((choice.get("delta") or {}).values())]
     if last:
         yield {**chunk, "choices": [{**choice, "finish_reason": None} for choice in last]}
-    ends = [{**choice, "delta": {}, "logprobs": None} for choice in chunk["choices"] if choice["finish_reason"]]
+    ends = [{**choice, "delta": {}, "logprobs": None} for choice in chunk["choices"] if choice.get("finish_reason")]
     yield {**chunk, "choices": ends}
 
 

@@ -199,3 +199,17 @@ async def test_vllms_stop_reason_does_not_leave() -> None:
         end = STOP.replace(b'"stop"', b'"stop","stop_reason":' + reason)
         sent = await relayed(ChatStream(include_usage=False), [ROLE + end + DONE])
         assert b"".join(sent) == ROLE + STOP + DONE
+
+
+async def test_a_chunk_without_choices_and_without_a_count_wipes_no_usage() -> None:
+    stream = ChatStream(include_usage=True)
+    told = b"".join(await relayed(stream, [ROLE + WORD + STOP + USAGE + b'data: {"choices":[],"x":1}\n\n' + DONE]))
+    assert stream.usage == Usage(3, 2)
+    assert told == ROLE + WORD + STOP + USAGE + DONE
+
+
+async def test_an_end_without_a_delta_is_an_end_all_the_same() -> None:
+    stream = ChatStream()
+    told = b"".join(await relayed(stream, [ROLE + event(index=0, finish_reason="stop") + DONE]))
+    assert (stream.finish_reason, stream.error) == ("stop", None)
+    assert b'"delta":{}' in told
