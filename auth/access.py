@@ -92,7 +92,10 @@ class Access:
     def degraded(self) -> list[str]:
         """Why readiness should say ``degraded``; empty when all is well."""
         parts = (self.keys, self.limiter, self.ledger, self.tokens)
-        return [part.degraded for part in parts if part is not None and part.degraded is not None]
+        reasons = [part.degraded for part in parts if part is not None and part.degraded is not None]
+        if refused := self.ledger.set_aside:
+            reasons.append(f"the database refused {refused} rows of the ledger: they are in its table refused_rows")
+        return reasons
 
     def identify(self, authorization: str | bytes | None) -> Key:
         """Return who shows an ``Authorization`` header.

@@ -3,7 +3,8 @@
 What is promised:
 
 * ``record`` never waits. Rows are written within ``FLUSH_S`` while the database answers, and held back while it
-  does not, up to ``MAX_HELD_ROWS``; then new ones are dropped and counted in ``dropped``.
+  does not, up to ``MAX_HELD_ROWS``; then new ones are dropped and counted in ``dropped``. A row that the database
+  refuses is set aside, and keeps no other waiting.
 * ``close`` writes everything.
 * A request that is open for longer than ``JOURNAL_S`` is in the journal, with its tokens so far. When the replica
   dies, another one (or the next to start) finds that its heart beats no more and records what was open as ``lost``.
@@ -22,6 +23,7 @@ from auth.ledger_row import LedgerRow
 from auth.ledger_write import Batch, write
 from auth.open_request import OpenRequest
 from auth.reaper import CountOf, Reaper, nobody_counts
+from auth.refused_rows import write_what_fits
 from auth.store import Store
 from auth.usage import FREE, Price
 
@@ -47,11 +49,13 @@ class Ledger:
 
     Attributes:
         dropped: rows that were lost because the database was away for too long.
+        set_aside: rows that the database has refused; they are in the table ``refused_rows``.
         degraded: why rows are held back; ``None`` while they are written.
     """
 
     def __init__(self, store: Store, gateway: str, count_of: CountOf = nobody_counts) -> None:
         self.dropped = 0
+        self.set_aside = 0
         self.degraded: str | None = None
         self._store = store
         self._gateway = gateway
@@ -127,13 +131,29 @@ class Ledger:
             rows = [self._rows[place] for place in range(min(_BATCH_ROWS, len(self._rows)))]
             told = self._to_journal() if journal_is_due else []
             if rows or journal_is_due:
-                await write(self._store, _batch(self._gateway, rows, told))
+                await self._write(rows, told)
             for _ in rows:
                 self._rows.popleft()
             for entry, tokens in told:
                 entry.journaled_tokens = tokens
             if journal_is_due:
                 self._journaled_at = time.monotonic()
+
+    async def _write(self, rows: list[LedgerRow], told: list[tuple["_Open", int]]) -> None:
+        try:
+            await write(self._store, _batch(self._gateway, rows, told))
+        except Exception:  # of whatever driver: the database is away, or does not take one of these
+            self.set_aside += await write_what_fits(self._store, self._gateway, rows)
+            await self._write_journal(told)
+
+    async def _write_journal(self, told: list[tuple["_Open", int]]) -> None:
+        """Tell the journal of each open request alone; one that it refuses is not in it if this process dies."""
+        for entry in told:
+            try:
+                await write(self._store, _batch(self._gateway, [], [entry]))
+            except Exception as error:
+                await write(self._store, _batch(self._gateway, [], []))  # it answers, or all of them wait
+                _log.error("journal_entry_refused", extra={"error": type(error).__name__})
 
     def _to_journal(self) -> list[tuple[_Open, int]]:
         """Return the open requests of which the journal does not know, or not the newest tokens."""

@@ -57,6 +57,17 @@ class GatewayRow(Base):
     beat: Mapped[int] = mapped_column(BigInteger)
 
 
+class RefusedRow(Base):
+    """A row that the database would not take among the others, as JSON; ``error`` is the driver's name for why."""
+
+    __tablename__ = "refused_rows"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    refused_at: Mapped[float] = mapped_column(Double)
+    error: Mapped[str] = mapped_column(String(64))
+    row: Mapped[str] = mapped_column(Text)
+
+
 class UsageHourRow(Base):
     """The sums of one hour's requests, kept in the transactions that insert them. ``hour``: since the epoch."""
 
@@ -74,4 +85,8 @@ class UsageHourRow(Base):
     cost: Mapped[float] = mapped_column(Double)
 
     # Without row ids SQLite keeps the rows in the order of their hours, so that a month is read in one go.
-    __table_args__ = (Index("usage_of_key", "key_id", "hour"), {"sqlite_with_rowid": False})
+    __table_args__ = (
+        Index("usage_of_key", "key_id", "hour"),
+        Index("usage_of_project", "project_id", "hour"),
+        {"sqlite_with_rowid": False},
+    )

@@ -107,6 +107,11 @@ async def _add_to_hours(connection: AsyncConnection, rows: Iterable[LedgerRow], 
         await connection.execute(_add_up(connection), values)
 
 
+def merged(connection: AsyncConnection, table: type[Base]) -> Insert:
+    """Return an insertion that leaves a row alone that is there already."""
+    return _insertion(connection, table).on_conflict_do_nothing()
+
+
 def _beat(connection: AsyncConnection) -> Insert:
     insertion = _insertion(connection, GatewayRow)
     return insertion.on_conflict_do_update(index_elements=["id"], set_={"beat": GatewayRow.beat + 1})

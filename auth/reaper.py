@@ -1,6 +1,7 @@
 """Finds gateway replicas that have died, and records what they had open as ``lost``."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -12,6 +13,8 @@ from auth.ledger_write import insert_rows, unwritten
 from auth.open_request import OpenRequest
 from auth.store import Store
 from auth.usage import Usage
+
+_log = logging.getLogger(__name__)
 
 SILENT_FOR_S = 10.0
 """A replica whose beat has not moved for so long is dead."""
@@ -64,7 +67,8 @@ class Reaper:
 
     async def _bury(self, gateway: str, beat: int) -> None:
         """Record what the replica had open, unless it moves after all or another replica was first."""
-        lost = await asyncio.gather(*(self._lost(*entry) for entry in await self._journal(gateway)))
+        found = await asyncio.gather(*(self._lost(*entry) for entry in await self._journal(gateway)))
+        lost = [row for row in found if row is not None]
         async with self._store.writing() as connection:
             dead = delete(GatewayRow).where(GatewayRow.id == gateway, GatewayRow.beat == beat)
             if (await connection.execute(dead)).rowcount != 1:
@@ -73,15 +77,27 @@ class Reaper:
             await insert_rows(connection, await unwritten(connection, lost))
             await connection.execute(delete(InflightRow).where(InflightRow.gateway == gateway))
 
-    async def _journal(self, gateway: str) -> list[tuple[OpenRequest, int]]:
+    async def _journal(self, gateway: str) -> list[tuple[str, int]]:
         columns = (InflightRow.row, InflightRow.completion_tokens)
         async with self._store.reading() as connection:
             entries = await connection.execute(select(*columns).where(InflightRow.gateway == gateway))
-            return [(OpenRequest.load(text), tokens) for text, tokens in entries]
+            return [(text, tokens) for text, tokens in entries]
 
-    async def _lost(self, request: OpenRequest, completion_tokens: int) -> LedgerRow:
-        """Return the row of a request by its engine's count, or else by its prompt and its tokens so far."""
-        counted = await self._count_of(request.row)
+    async def _lost(self, text: str, completion_tokens: int) -> LedgerRow | None:
+        """Return the row of a request by its engine's count, or else by its prompt and its tokens so far.
+
+        One that cannot be read, as after a change of its form, is logged, and keeps no other from being found.
+        """
+        try:
+            request = OpenRequest.load(text)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            _log.error("journal_entry_unreadable", extra={"error": type(error).__name__})
+            return None
+        try:
+            counted = await self._count_of(request.row)
+        except Exception as error:  # whatever stands between us and its engine
+            _log.warning("count_not_known", extra={"row": request.row.id, "error": type(error).__name__})
+            counted = None
         if counted is None or counted.completion_tokens < completion_tokens:  # fewer: the engine has forgotten it
             counted = Usage(request.row.prompt_tokens, completion_tokens)
         return request.lost(counted)

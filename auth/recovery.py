@@ -29,7 +29,7 @@ async def used_so_far(store: Store, counter: str) -> float:
     query = _within_a_minute(of) if per == "minute" else _within(of, named_period(period))
     async with store.reading() as connection:
         sums = await connection.execute(query.where(column == owner_id).group_by(table.model))
-        return sum(float(used or 0) for name, used in sums if limit.applies_to(name))
+        return sum(float(used or 0) for name, used in sums if limit.applies_to((name,)))
 
 
 def _within_a_minute(of: str) -> Select[str, Any]:

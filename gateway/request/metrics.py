@@ -37,6 +37,12 @@ class Metrics:
         self._first_token = self._histogram("raygate_time_to_first_token_seconds", "Arrival to the first event sent.")
         self._duration = self._histogram("raygate_request_duration_seconds", "Arrival to the last byte sent.")
         self._in_progress = self._gauge("raygate_requests_in_progress", "Requests inside this gateway replica.")
+        self._refused = Gauge(
+            "raygate_ledger_rows_set_aside",
+            "Ledger rows that the database refused.",
+            ["replica"],
+            registry=self._registry,
+        )
         self._of = lru_cache(maxsize=4096)(self._labelled)
 
     def begin(self, model: str) -> None:
@@ -67,8 +73,9 @@ class Metrics:
         self._of(self._completion, model).inc(usage.completion_tokens)
         self._of(self._cached, model).inc(usage.cached_tokens)
 
-    def exposition(self) -> bytes:
-        """Return the figures in Prometheus' text format."""
+    def exposition(self, rows_set_aside: int = 0) -> bytes:
+        """Return the figures in Prometheus' text format; of the ledger's refused rows it is told here."""
+        self._refused.labels(self._replica).set(rows_set_aside)
         return generate_latest(self._registry)
 
     def _labelled(self, metric: Metric, model: str, *labels: str) -> Metric:

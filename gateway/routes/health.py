@@ -60,7 +60,7 @@ def health_router(services: Services) -> APIRouter:
     async def own_metrics(request: Request) -> Response:
         if not _is_internal(services, request):
             raise errors.unknown_route("GET")
-        return Response(services.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+        return Response(services.metrics.exposition(services.access.ledger.set_aside), media_type=CONTENT_TYPE_LATEST)
 
     return router
 

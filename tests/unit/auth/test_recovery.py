@@ -20,14 +20,14 @@ DAY = period_of("day", NOW).name
 def a_row(model: str, began_at: float) -> LedgerRow:
     counts = {"prompt_tokens": 10, "completion_tokens": 5, "cost": 0.5, "status": 200}
     return LedgerRow(
-        "r", "key_1", "default", model, model, created_at=began_at, id=id_floor(began_at) + model, **counts
+        "r", "key_1", "default", model, model, created_at=began_at, id=id_floor(began_at) + model[-1], **counts
     )
 
 
 @pytest.fixture
 async def used(store: Store) -> Store:
     now = time.time()
-    rows = [a_row("a", now - 1), a_row("b", now - 2), a_row("a", now - 40 * 86_400)]
+    rows = [a_row("model-a", now - 1), a_row("model-b", now - 2), a_row("model-a", now - 40 * 86_400)]
     await write(store, Batch("gateway-1", rows, [], {}))
     return store
 
@@ -36,10 +36,10 @@ async def used(store: Store) -> Store:
     ("limit", "period", "expected"),
     [
         (Limit("tokens", "month", 100), MONTH, 30),
-        (Limit("prompt_tokens", "day", 100, model="a"), DAY, 10),
+        (Limit("prompt_tokens", "day", 100, model="model-a"), DAY, 10),
         (Limit("cost", "month", 100), MONTH, 1.0),
         (Limit("requests", "minute", 100), "", 2),
-        (Limit("completion_tokens", "minute", 100, model="b*"), "", 5),
+        (Limit("completion_tokens", "minute", 100, model="*-b"), "", 5),
         (Limit("concurrency", None, 100), "", 0),
     ],
 )
