@@ -34,6 +34,10 @@ def test_fallbacks_follow_the_drawn_model_once_each() -> None:
     assert names == {("a", "c"), ("b", "c", "a")}
 
 
+def test_a_grant_of_an_alias_is_one_of_all_that_stands_behind_it() -> None:
+    assert {model.name for model in TABLE.candidates("canary", lambda name: name == "canary", CHAT)} >= {"a", "c"}
+
+
 @pytest.mark.parametrize("name", ["nope", "secret"])
 def test_unknown_and_forbidden_models_look_the_same(name: str) -> None:
     with pytest.raises(ApiError) as refused:
