@@ -3,18 +3,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from typing import Any, Self
 
 import ray
 
 from auth.leases import Coordinator, Demand, Reply, Report
-from auth.recovery import used_so_far
+from auth.periods import named_period
+from auth.recovery import used_by_all
 from auth.store import Store
 
 NAME = "raygate-leases"
 NAMESPACE = "serve"
-_RECOVERY_TIMEOUT_S = 0.3
+_PATIENCE_S = 0.3
+"""How long a report waits for the ledger; replicas wait a little longer for its answer."""
+_AGAIN_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -24,23 +26,47 @@ class LeaseKeeper:
     def __init__(self, database_url: str) -> None:
         self._coordinator = Coordinator()
         self._store = Store(database_url)
+        self._began_at = time.time()
+        self._unread: dict[str, Demand] = {}
+        self._reading: asyncio.Task[None] | None = None
 
     async def report(self, report: Report) -> Reply:
-        """Answer a replica's report; see ``auth.leases``."""
-        unknown = self._coordinator.unknown(report.demands)
-        if unknown:
-            await self._recover(unknown)
-        return self._coordinator.report(report, time.monotonic())
+        """Answer a replica's report; see ``auth.leases``.
 
-    async def _recover(self, demands: Sequence[Demand]) -> None:
-        """Learn what was used before; where the ledger cannot say in time, begin with nothing."""
-        try:
-            async with asyncio.timeout(_RECOVERY_TIMEOUT_S):
-                for demand in demands:
-                    used = await used_so_far(self._store, demand.counter)
-                    self._coordinator.recover(demand, used, time.monotonic())
-        except Exception as error:
-            _log.warning("limits_not_recovered", extra={"counters": len(demands), "error": type(error).__name__})
+        What the ledger has not said in time is asked for until it has: a budget is not taken for unused meanwhile.
+        """
+        for demand in self._coordinator.unknown(report.demands):
+            if self._is_new(demand.counter):
+                self._coordinator.recover(demand, 0.0, time.monotonic())
+            else:
+                self._unread[demand.counter] = demand
+        if self._unread:
+            if self._reading is None or self._reading.done():
+                self._reading = asyncio.create_task(self._read(), name="limits")
+            await asyncio.wait([self._reading], timeout=_PATIENCE_S)
+        return self._coordinator.report(report, time.monotonic(), [*filter(_is_budget, self._unread)])
+
+    async def _read(self) -> None:
+        """Learn what was used before, of all that is asked for, until everything is known."""
+        while demands := list(self._unread.values()):
+            try:
+                used = await used_by_all(self._store, [demand.counter for demand in demands])
+            except Exception as error:  # of whatever driver: the ledger does not answer
+                _log.warning("limits_not_recovered", extra={"counters": len(demands), "error": type(error).__name__})
+                await asyncio.sleep(_AGAIN_S)
+                continue
+            for demand in demands:
+                self._coordinator.recover(demand, used[demand.counter], time.monotonic())
+                del self._unread[demand.counter]
+
+    def _is_new(self, counter: str) -> bool:
+        """Say whether a counter's period began under this coordinator, which would know of any use."""
+        return _is_budget(counter) and named_period(counter.split("|", 5)[4]).starts_at >= self._began_at
+
+
+def _is_budget(counter: str) -> bool:
+    """Say whether a limit of this id is a day's or a month's."""
+    return counter.split("|", 5)[3] in ("day", "month")
 
 
 class RayLeases:

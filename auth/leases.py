@@ -12,7 +12,7 @@ coordinator lives, the overshoot is zero.** What can go wrong, and how far:
 * Coordinator away (Ray restarts it within seconds): each replica goes on with its lease or, where that is more, an
   equal share of the limit. Worst case of one outage: below twice the limit.
 * Coordinator new: the replicas introduce themselves with all that they hold. What nobody holds is read from the
-  ledger.
+  ledger; until it has said, nothing is granted of a day's or month's limit. A minute's begins with nothing used.
 * A replica that could not report for some seconds gives up what it has not used before the coordinator counts on it.
 * A replica gone: its lease stays taken for as long as what it had used would count: a minute, or the whole day or
   month. Its slots for concurrent requests are free at once.
@@ -21,7 +21,7 @@ This file is a pure function of reports and time. ``lease_actor`` puts it on Ray
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 SILENCE_S = 5.0
@@ -76,14 +76,14 @@ class Grant:
         free: left for anybody.
         elsewhere: leased to other replicas, and not used by them when they last spoke.
         promised: the part of that which may come yet: its holders have not heard, or not answered, that others wait.
-        gone: used by replicas that are no more.
+        gone: used by replicas that are no more; ``None`` while the ledger has not said.
     """
 
     added: float
     free: float
     elsewhere: float
     promised: float
-    gone: float
+    gone: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +205,10 @@ class _Pool:
         return not any(lease.amount for lease in self.leases.values()) and not self.needs and not self.gone_amount(now)
 
 
+_UNREAD = Grant(added=0.0, free=0.0, elsewhere=0.0, promised=1.0, gone=None)
+"""Something may come yet, so whoever asks waits for it a little."""
+
+
 @dataclass(slots=True)
 class _Replica:
     seen_at: float
@@ -219,19 +223,31 @@ class Coordinator:
         self._replicas: dict[str, _Replica] = {}
         self._hungry: set[str] = set()
 
-    def report(self, report: Report, now: float) -> Reply:
-        """Take a replica's demands, and answer each."""
+    def report(self, report: Report, now: float, unread: Collection[str] = ()) -> Reply:
+        """Take a replica's demands, and answer each.
+
+        Args:
+            report: the demands.
+            now: seconds.
+            unread: counters of which the ledger is still to say what was used: nothing is granted of them meanwhile.
+        """
         self._bury_the_silent(now)
         known = self._replicas.get(report.replica)
         if known is not None and report.sequence <= known.sequence:
             return Reply({}, (), len(self._replicas))
         self._replicas[report.replica] = _Replica(now, report.sequence)
-        grants = {demand.counter: self._answer(report.replica, demand, now) for demand in report.demands}
+        grants = {
+            demand.counter: _UNREAD if self._is_unread(demand, unread) else self._answer(report.replica, demand, now)
+            for demand in report.demands
+        }
         return Reply(grants, tuple(self._scarce_for(report.replica)), len(self._replicas), known is None)
 
     def unknown(self, demands: Iterable[Demand]) -> list[Demand]:
         """Return the demands of whose counters neither this coordinator nor the replica knows what is gone."""
         return [demand for demand in demands if demand.counter not in self._pools and demand.gone is None]
+
+    def _is_unread(self, demand: Demand, unread: Collection[str]) -> bool:
+        return demand.counter in unread and demand.counter not in self._pools and demand.gone is None
 
     def recover(self, demand: Demand, used: float, now: float) -> None:
         """Learn from the ledger what of a limit was used before this coordinator began."""

@@ -1,7 +1,10 @@
-"""What the ledger knows of a limit's use, for a coordinator that has lost its memory."""
+"""What the ledger knows of limits' use, for a coordinator that has lost its memory."""
 
 import time
-from typing import Any, cast
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, cast
 
 from sqlalchemy import Select, func, select
 
@@ -9,45 +12,83 @@ from auth.ledger_row import id_floor
 from auth.ledger_tables import RequestRow, UsageHourRow
 from auth.limits import Limit, Of, Per
 from auth.meters import WINDOW_S
-from auth.periods import Period, named_period
+from auth.periods import named_period
 from auth.store import Store
+
+_OWNERS = 500
+"""Owners that one query asks for."""
+
+_SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A ``Counter.id``, read."""
+
+    counter: str
+    owner: str
+    owner_id: str
+    of: str
+    per: str
+    period: str
+    limit: Limit
+
+    @classmethod
+    def of_id(cls, counter: str) -> Self:
+        owner, owner_id, of, per, period, model = counter.split("|", 5)
+        return cls(counter, owner, owner_id, of, per, period, Limit(cast(Of, of), cast(Per, per), 0.0, model))
+
+    def used(self, sums: Mapping[str, Any]) -> float:
+        """Return what of a model's sums this limit counts."""
+        if self.of == "tokens":
+            return float((sums["prompt_tokens"] or 0) + (sums["completion_tokens"] or 0))
+        return float(sums[self.of] or 0)
 
 
 async def used_so_far(store: Store, counter: str) -> float:
-    """Return what a counter's limit has seen used, in its current minute, day or month.
+    """Return what one counter's limit has seen used; see :func:`used_by_all`."""
+    return (await used_by_all(store, [counter]))[counter]
+
+
+async def used_by_all(store: Store, counters: Collection[str]) -> dict[str, float]:
+    """Return what each counter's limit has seen used, in its current minute, day or month.
+
+    One query answers for all owners of a kind and period, by an index.
 
     Args:
         store: the ledger's database.
-        counter: a ``Counter.id``.
+        counters: each a ``Counter.id``.
     """
-    owner, owner_id, of, per, period, model = counter.split("|", 5)
-    if of == "concurrency":
-        return 0.0
-    limit = Limit(cast(Of, of), cast(Per, per), 0.0, model)
+    found = dict.fromkeys(counters, 0.0)
+    kinds: dict[tuple[str, str, str], list[_Asked]] = defaultdict(list)
+    for asked in map(_Asked.of_id, counters):
+        if asked.of != "concurrency":
+            kinds[asked.owner, asked.per, asked.period].append(asked)
+    for (owner, per, period), group in kinds.items():
+        by_owner: dict[str, list[_Asked]] = defaultdict(list)
+        for asked in group:
+            by_owner[asked.owner_id].append(asked)
+        owners = list(by_owner)
+        for start in range(0, len(owners), _OWNERS):
+            query = _query(owner, per, period, owners[start : start + _OWNERS])
+            async with store.reading() as connection:
+                for sums in (await connection.execute(query)).mappings():
+                    for asked in by_owner[sums["owner"]]:
+                        if asked.limit.applies_to((sums["model"],)):
+                            found[asked.counter] += asked.used(sums)
+    return found
+
+
+def _query(owner: str, per: str, period: str, owners: Sequence[str]) -> Select[Any]:
+    """Return the sums of some owners by model, within the last minute, or within a day or month by its name."""
     table: Any = RequestRow if per == "minute" else UsageHourRow
     column = table.key_id if owner == "key" else table.project_id
-    query = _within_a_minute(of) if per == "minute" else _within(of, named_period(period))
-    async with store.reading() as connection:
-        sums = await connection.execute(query.where(column == owner_id).group_by(table.model))
-        return sum(float(used or 0) for name, used in sums if limit.applies_to((name,)))
-
-
-def _within_a_minute(of: str) -> Select[str, Any]:
-    recent = RequestRow.id >= id_floor(time.time() - WINDOW_S)
-    return select(RequestRow.model, _amount(RequestRow, of)).where(recent)
-
-
-def _within(of: str, period: Period) -> Select[str, Any]:
-    first, end = int(period.starts_at // 3600), int(period.ends_at // 3600)
-    inside = (UsageHourRow.hour >= first) & (UsageHourRow.hour < end)
-    return select(UsageHourRow.model, _amount(UsageHourRow, of)).where(inside)
-
-
-def _amount(table: Any, of: str) -> Any:
-    match of:
-        case "requests":
-            return func.count() if table is RequestRow else func.sum(table.requests)
-        case "tokens":
-            return func.sum(table.prompt_tokens + table.completion_tokens)
-        case _:
-            return func.sum(getattr(table, of))
+    if per == "minute":
+        inside = RequestRow.id >= id_floor(time.time() - WINDOW_S)
+    else:
+        span = named_period(period)
+        inside = (UsageHourRow.hour >= int(span.starts_at // 3600)) & (UsageHourRow.hour < int(span.ends_at // 3600))
+    requests = func.count() if table is RequestRow else func.sum(table.requests)
+    sums = [requests.label("requests"), *(func.sum(getattr(table, name)).label(name) for name in _SUMS[1:])]
+    columns = (column.label("owner"), table.model.label("model"), *sums)
+    return select(*columns).where(column.in_(owners), inside).group_by(column, table.model)

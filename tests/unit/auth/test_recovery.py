@@ -1,15 +1,20 @@
+import asyncio
 import time
+from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, text
 
+from auth import lease_actor
 from auth.counter import Counter
 from auth.lease_actor import LeaseKeeper
 from auth.leases import Demand, Report
 from auth.ledger_row import LedgerRow, id_floor
+from auth.ledger_tables import UsageHourRow
 from auth.ledger_write import Batch, write
 from auth.limits import Limit
 from auth.periods import period_of
-from auth.recovery import used_so_far
+from auth.recovery import used_by_all, used_so_far
 from auth.store import Store
 
 NOW = time.time()
@@ -72,8 +77,48 @@ async def test_what_living_replicas_say_corrects_what_the_ledger_said(used: Stor
     await keeper._store.close()
 
 
-async def test_without_a_ledger_limits_begin_with_nothing_used(tmp_path_factory: pytest.TempPathFactory) -> None:
-    keeper = LeaseKeeper(f"sqlite:///{tmp_path_factory.mktemp('empty') / 'no.db'}")
+async def test_without_a_ledger_nothing_is_granted_of_a_budget(tmp_path: Path) -> None:
+    keeper = LeaseKeeper(f"sqlite:///{tmp_path / 'no.db'}")
     reply = await keeper.report(Report("replica-1", 1, (demand(0, None, 100),)))
+    assert [(grant.added, grant.gone) for grant in reply.grants.values()] == [(0, None)]
+    await keeper._store.close()
+
+
+async def test_without_a_ledger_a_minutes_limit_begins_with_nothing_used(tmp_path: Path) -> None:
+    keeper = LeaseKeeper(f"sqlite:///{tmp_path / 'no.db'}")
+    asked = Demand(Counter(Limit("tokens", "minute", 100), "key", "key_1", "").id, 100, 0, 0, 100, 0, 60)
+    reply = await keeper.report(Report("replica-1", 1, (asked,)))
     assert [grant.added for grant in reply.grants.values()] == [100]
     await keeper._store.close()
+
+
+async def rename(store: Store, before: str, after: str) -> None:
+    async with store.writing() as connection:
+        await connection.execute(text(f"ALTER TABLE {before} RENAME TO {after}"))
+
+
+async def test_a_budget_is_asked_for_until_the_ledger_answers(used: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_actor, "_AGAIN_S", 0.05)
+    await rename(used, "usage_hours", "away")
+    keeper = LeaseKeeper(used.url.render_as_string(hide_password=False))
+    reply = await keeper.report(Report("replica-1", 1, (demand(0, None, 71),)))
+    assert [(grant.added, grant.gone) for grant in reply.grants.values()] == [(0, None)]
+    await rename(used, "away", "usage_hours")
+    await asyncio.wait_for(keeper._reading, 10)  # type: ignore[arg-type]
+    reply = await keeper.report(Report("replica-1", 2, (demand(0, None, 71),)))
+    assert [(grant.added, grant.gone) for grant in reply.grants.values()] == [(0, 30)]
+    await keeper._store.close()
+
+
+async def test_a_thousand_projects_at_once_are_answered_by_one_report(store: Store) -> None:
+    hours = [
+        {"hour": int(NOW // 3600), "project_id": f"proj_{place % 1000}", "key_id": f"key_{place}", "model": "m"}
+        | dict.fromkeys(("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens"), 1)
+        | {"cost": 1.0}
+        for place in range(20_000)
+    ]
+    async with store.writing() as connection:
+        await connection.execute(insert(UsageHourRow), hours)
+    limit = Limit("cost", "month", 20)
+    counters = [Counter(limit, "project", f"proj_{number}", MONTH).id for number in range(1000)]
+    assert await used_by_all(store, counters) == dict.fromkeys(counters, 20.0)
