@@ -47,7 +47,7 @@ def test_a_process_that_obeys_is_not_killed() -> None:
 
 
 def test_a_child_ends_when_its_parent_is_killed() -> None:
-    child = "import os, signal, sys, time; from gateway.processes import end_with_parent; "
+    child = "import os, signal, sys, time; from gateway.cluster.processes import end_with_parent; "
     child += "end_with_parent(signal.SIGTERM, int(sys.argv[1])); print(os.getpid(), flush=True); time.sleep(60)"
     parent = f"import os, subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}, str(os.getpid())])"
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
