@@ -15,6 +15,7 @@ Json = dict[str, Any]
 
 DONE = b"data: [DONE]\n\n"
 _FAILURES = frozenset({"error", "abort"})
+_LARGEST = 2**53
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 
 
@@ -74,12 +75,13 @@ class Chunks:
         chunk = parsed(event.data)
         if event.name == "error" or chunk.get("error"):
             raise UpstreamFailed("it sent an error event")
-        if usage := counted(chunk.get("usage")):
-            self._usage = usage
+        usage, choices = counted(chunk.get("usage")), objects(chunk.get("choices"))
+        self._usage = usage or self._usage
         self._begin(chunk)
-        for choice in objects(chunk.get("choices")):
+        for choice in choices:
             yield from self._of_choice(choice)
-        self.is_over = self.has_finished and self._usage is not None
+        # A usage beside choices may be followed by another, which counts.
+        self.is_over = self.has_finished and usage is not None and not choices
 
     def _begin(self, chunk: Mapping[str, Any]) -> None:
         """Keep the first chunk's own names: all others must have the same."""
@@ -169,14 +171,23 @@ def counted(usage: Any) -> Json | None:
     """Return a ``usage`` that tells the prompt's tokens and the completion's; ``None`` for any other."""
     if not isinstance(usage, dict):
         return None
-    completion, total = usage.get("completion_tokens") or 0, usage.get("total_tokens")
-    prompt = usage.get("prompt_tokens")
-    if prompt is None and isinstance(total, int) and isinstance(completion, int):
+    completion = 0 if usage.get("completion_tokens") is None else whole_number(usage["completion_tokens"])
+    prompt, total = whole_number(usage.get("prompt_tokens")), whole_number(usage.get("total_tokens"))
+    if completion is None:
+        return None
+    if prompt is None and usage.get("prompt_tokens") is None and total is not None and total >= completion:
         prompt = total - completion
     if prompt is None:
         return None
     details = {name: usage[name] for name in _DETAILS if isinstance(usage.get(name), dict)}
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total, **details}
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion, **details}
+
+
+def whole_number(given: Any) -> int | None:
+    """Return a JSON value as a count; ``None`` unless it is a number without fraction, from 0 to 2^53."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= _LARGEST:
+        return None
+    return int(given) if given == int(given) else None
 
 
 def objects(given: Any) -> list[Json]:

@@ -114,8 +114,10 @@ class UpstreamEngine(Engine):
         if response.status == 200 and response.content_type == "text/event-stream" and fields.get("stream"):
             return Streamed(_relayed(response, path, self.settings.model, fields), stack)
         try:
-            told = await response.content.read(WHOLE_LIMIT)
-            return self._whole(path, response, told)
+            return self._whole(path, response, await _body(response))
+        except UpstreamFailed as failure:
+            log.warning("upstream failed", model=self.settings.model, reason=str(failure))
+            return unusable()
         except _LOST:
             return unusable()
         finally:
@@ -148,6 +150,17 @@ class UpstreamEngine(Engine):
             yield response
         finally:
             response.close()
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body; aiohttp's ``read(n)`` returns what has come so far, which is not all of it."""
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > WHOLE_LIMIT:
+            raise UpstreamFailed("it sent more than an answer may hold")
+    return b"".join(parts)
 
 
 async def _relayed(

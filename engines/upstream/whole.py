@@ -25,7 +25,7 @@ def canonical(path: str, body: bytes, model: str) -> bytes:
         UpstreamFailed: it is none: an error under another status, HTML, an answer without choices.
     """
     answer = parsed(body)
-    if answer.get("error"):
+    if answer.get("error") or answer.get("object") == "error":
         raise UpstreamFailed("it sent an error with status 200")
     if path in GENERATING:
         choices = objects(answer.get("choices"))

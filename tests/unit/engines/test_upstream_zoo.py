@@ -16,7 +16,7 @@ from engines.base import EngineSettings, EngineStartError
 from engines.upstream import UpstreamEngine, engine
 from engines.upstream.canonical import Chunks
 from engines.upstream.sse import EventReader
-from tests.unit.engines.zoo import BROKEN, HELLO, LAST, STOP, STREAMS, WRONG, chunk, events
+from tests.unit.engines.zoo import BROKEN, HELLO, LAST, STOP, STREAMS, USAGE, WRONG, chunk, events
 
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -30,12 +30,15 @@ class Elsewhere:
         self.models_status = 200
         self.seen: list[web.Request] = []
         self.goes_on = False
+        self.parts: list[bytes] = []
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(request)
         response = web.StreamResponse(status=self.status, headers={"content-type": self.kind, **self.headers})
         await response.prepare(request)
-        await response.write(self.body)
+        for part in self.parts or [self.body]:
+            await response.write(part)
+            await _pause()
         while self.goes_on:
             await response.write(b": heartbeat\n\n")
             await _pause()
@@ -115,6 +118,44 @@ async def test_a_whole_answer_that_is_none_is_a_failure(
     answer = await client.post("/chat/completions", json=ASKED)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
     assert "SECRET" not in answer.text
+
+
+@pytest.mark.parametrize("size", [2, 2 * 2**20])
+async def test_a_whole_answer_is_read_to_its_end_in_however_many_pieces_it_comes(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, size: int
+) -> None:
+    message = {"role": "assistant", "content": "y" * size}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    body = json.dumps({"id": "x", "object": "chat.completion", "choices": [choice], "usage": USAGE}).encode()
+    elsewhere.kind, elsewhere.parts = "application/json", [body[:40], body[40:60], body[60:]]
+    answer = await client.post("/chat/completions", json=ASKED)
+    assert answer.status_code == 200
+    assert answer.json()["choices"][0]["message"] == message
+
+
+async def test_of_a_usage_in_every_chunk_the_last_counts(client: httpx.AsyncClient, elsewhere: Elsewhere) -> None:
+    counts = [{**USAGE, "completion_tokens": tokens} for tokens in (1, 50, 99)]
+    chunks = [chunk({"content": "Hi"}, usage=counts[0]), chunk({}, "stop", usage=counts[1]), chunk(usage=counts[2])]
+    elsewhere.body = events(*chunks, "[DONE]")
+    assert (await streamed(client))[-1]["usage"]["completion_tokens"] == 99
+
+
+@pytest.mark.parametrize(
+    "usage", [{**USAGE, "prompt_tokens": "3"}, {**USAGE, "completion_tokens": -5}, {"prompt_tokens": 2**60}]
+)
+async def test_a_usage_that_is_no_count_is_none(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, usage: dict[str, Any]
+) -> None:
+    elsewhere.body = events(*HELLO, STOP, json.dumps({"choices": [], "usage": usage}), "[DONE]")
+    assert all("usage" not in each for each in await streamed(client))
+
+
+async def test_an_error_that_is_said_to_be_an_object_keeps_its_words_to_itself(
+    client: httpx.AsyncClient, elsewhere: Elsewhere
+) -> None:
+    elsewhere.kind, elsewhere.body = "application/json", b'{"object": "error", "message": "sk-SECRET"}'
+    answer = await client.post("/embeddings", json={"model": "m", "input": "a"})
+    assert (answer.status_code, "SECRET" in answer.text) == (502, False)
 
 
 async def test_heartbeats_behind_the_end_do_not_keep_a_stream_open(
