@@ -39,7 +39,7 @@ class Chunks:
     _usage: Json | None = None
     _opened: set[int] = field(default_factory=set)
     _finished: set[int] = field(default_factory=set)
-    _calls: set[tuple[int, int]] = field(default_factory=set)
+    _calls: dict[int, list[str]] = field(default_factory=dict)
 
     @property
     def has_finished(self) -> bool:
@@ -124,25 +124,26 @@ class Chunks:
         delta.pop("role", None)
         if "content" in delta:
             delta["content"] = text(delta["content"])
-        calls = [self._call(index, number, call) for number, call in enumerate(objects(delta.pop("tool_calls", None)))]
+        calls = [self._call(index, call) for call in objects(delta.pop("tool_calls", None))]
         return {**delta, "tool_calls": calls} if calls else delta
 
-    def _call(self, index: int, number: int, call: Json) -> Json:
+    def _call(self, index: int, call: Json) -> Json:
         """Return a part of a tool call: always with an index, with id and name at its first part alone."""
-        at = place(call.get("index"), number)
+        known = self._calls.setdefault(index, [])  # the ids of the choice's calls, in their order
         given = call.get("function")
         function: Json = given if isinstance(given, dict) else {}
-        arguments = _arguments(function.get("arguments"))
-        if (index, at) in self._calls:
+        arguments, own = _arguments(function.get("arguments")), text(call.get("id"))
+        if own in known:
+            at = known.index(own)
+        elif own or not known:
+            at = len(known)  # whatever index it came with: some servers number all their calls 0
+        else:
+            at = min(place(call.get("index"), len(known) - 1), len(known))
+        if at < len(known):
             return {"index": at, "function": {"arguments": arguments}}
-        self._calls.add((index, at))
-        own = call.get("id")
-        return {
-            "index": at,
-            "id": own if isinstance(own, str) and own else f"call_{uuid.uuid4().hex}",
-            "type": "function",
-            "function": {"name": text(function.get("name")), "arguments": arguments},
-        }
+        known.append(own or f"call_{uuid.uuid4().hex}")
+        told = {"name": text(function.get("name")), "arguments": arguments}
+        return {"index": at, "id": known[at], "type": "function", "function": told}
 
     def _choice(self, index: int, reason: str | None, said: Json | None = None) -> Json:
         part = {"delta": said or {}} if self.is_chat else {"text": "", **(said or {})}

@@ -23,7 +23,15 @@ from engines.counted import Counted
 from engines.replica import application
 from engines.upstream.args import UpstreamArgs, credential
 from engines.upstream.canonical import Chunks, parsed
-from engines.upstream.failures import UpstreamFailed, error_event, misconfigured, refused, unreachable, unusable
+from engines.upstream.failures import (
+    UpstreamFailed,
+    error_event,
+    misconfigured,
+    named_error_event,
+    refused,
+    unreachable,
+    unusable,
+)
 from engines.upstream.sse import Event, EventReader, EventTooLong
 from engines.upstream.streamed import Streamed
 from engines.upstream.whole import GENERATING, canonical
@@ -114,10 +122,11 @@ class UpstreamEngine(Engine):
         if response.status == 200 and response.content_type == "text/event-stream" and fields.get("stream"):
             return Streamed(_relayed(response, path, self.settings.model, fields), stack)
         try:
+            if response.status == 200 and fields.get("stream"):
+                return self._failed("it sent no stream where one was asked for")
             return self._whole(path, response, await _body(response))
         except UpstreamFailed as failure:
-            log.warning("upstream failed", model=self.settings.model, reason=str(failure))
-            return unusable()
+            return self._failed(str(failure))
         except _LOST:
             return unusable()
         finally:
@@ -129,11 +138,11 @@ class UpstreamEngine(Engine):
             if ours.status_code == misconfigured().status_code:
                 log.warning("upstream refuses", model=self.settings.model, status=response.status)
             return ours
-        try:
-            return Response(canonical(path, told, self.settings.model), media_type="application/json")
-        except UpstreamFailed as failure:
-            log.warning("upstream failed", model=self.settings.model, reason=str(failure))
-            return unusable()
+        return Response(canonical(path, told, self.settings.model), media_type="application/json")
+
+    def _failed(self, reason: str) -> Response:
+        log.warning("upstream failed", model=self.settings.model, reason=reason)
+        return unusable()
 
     @asynccontextmanager
     async def _asked(self, url: str, headers: dict[str, str], body: bytes) -> AsyncGenerator[aiohttp.ClientResponse]:
@@ -175,8 +184,9 @@ async def _relayed(
     reader = EventReader()
     try:
         async for piece in _pieces(response, chunks):
-            if ours := chunks.feed(reader.feed(piece)):
-                yield ours
+            for event in reader.feed(piece):  # one by one: what came before a failure is told
+                if ours := chunks.feed([event]):
+                    yield ours
             if chunks.is_over:
                 break
         else:
@@ -208,10 +218,14 @@ async def _pieces(response: aiohttp.ClientResponse, chunks: Chunks) -> AsyncIter
 async def _named(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
     """Yield the named events of other APIs, each with both its lines and whole; errors of the connection are raised."""
     reader = EventReader()
-    async for piece in response.content.iter_any():
-        if events := b"".join(map(_as_named, reader.feed(piece))):
-            yield events
-    yield b"".join(map(_as_named, reader.end()))
+    try:
+        async for piece in response.content.iter_any():
+            for event in reader.feed(piece):
+                yield _as_named(event)
+        yield b"".join(map(_as_named, reader.end()))
+    except (UpstreamFailed, EventTooLong) as failure:
+        log.warning("upstream failed", reason=str(failure) or type(failure).__name__)
+        yield named_error_event()
 
 
 def _as_named(event: Event) -> bytes:

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engines.base import EngineSettings, EngineStartError
+from engines.base import EngineSettings
 from engines.upstream import UpstreamEngine, engine
 from engines.upstream.canonical import Chunks
 from engines.upstream.sse import EventReader
@@ -180,6 +180,41 @@ async def test_a_tool_call_has_its_index_always_and_its_name_once(
     assert two["choices"][0]["delta"]["tool_calls"] == [{"index": 0, "function": {"arguments": ""}}]
 
 
+@pytest.mark.parametrize("index", [{}, {"index": 0}])
+async def test_two_calls_stay_two_though_they_have_one_index_or_none(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, index: dict[str, int]
+) -> None:
+    calls = [{"id": f"call_{name}", "function": {"name": name, "arguments": "{"}, **index} for name in ("a", "b")]
+    rest = [{"id": call["id"], "function": {"arguments": "}"}, **index} for call in calls]
+    told = [chunk({"tool_calls": [call]}) for call in (*calls, *rest)]
+    elsewhere.body = events(*told, chunk({}, "tool_calls"), LAST, "[DONE]")
+    said = [each["choices"][0]["delta"] for each in (await streamed(client))[:-1]]
+    parts = [call for delta in said for call in delta.get("tool_calls", ())]
+    assert [(part["index"], part.get("id"), part["function"].get("name")) for part in parts] == [
+        (0, "call_a", "a"),
+        (1, "call_b", "b"),
+        (0, None, None),
+        (1, None, None),
+    ]
+
+
+async def test_what_is_no_stream_where_one_was_asked_for_is_a_failure(
+    client: httpx.AsyncClient, elsewhere: Elsewhere
+) -> None:
+    elsewhere.kind, elsewhere.body = "application/json", b'{"choices": [{"index": 0, "message": {}}]}'
+    answer = await client.post("/chat/completions", json={**ASKED, "stream": True})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
+
+
+async def test_a_stream_of_named_events_that_fails_ends_with_a_named_error(
+    client: httpx.AsyncClient, elsewhere: Elsewhere
+) -> None:
+    elsewhere.body = b'event: message_start\ndata: {"type": "message_start"}\n\ndata: <html>sk-SECRET\n\n'
+    answer = await client.post("/messages", json={**ASKED, "stream": True})
+    assert answer.text.split("\n\n")[1].startswith("event: error\ndata: ")
+    assert "SECRET" not in answer.text
+
+
 @pytest.mark.parametrize("status", [301, 401, 402, 403, 404])
 async def test_a_provider_that_refuses_us_is_our_own_misconfiguration(
     client: httpx.AsyncClient, elsewhere: Elsewhere, status: int
@@ -214,34 +249,6 @@ async def test_a_redirect_within_the_server_is_followed_and_no_other(
     answer = await client.post("/chat/completions", json=ASKED)
     assert answer.json()["error"]["code"] == "upstream_misconfigured"
     assert len([each for each in elsewhere.seen if each.method == "POST"]) == 1
-
-
-async def test_a_key_that_the_server_refuses_is_told_at_the_start(made: UpstreamEngine, elsewhere: Elsewhere) -> None:
-    elsewhere.models_status = 401
-    with pytest.raises(EngineStartError, match="refuses"):
-        await made.start()
-
-
-@pytest.mark.parametrize(("given", "sent"), [("sk-1\n", "Bearer sk-1"), ("  sk-1 ", "Bearer sk-1")])
-async def test_white_space_round_a_key_is_no_part_of_it(
-    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, given: str, sent: str
-) -> None:
-    monkeypatch.setenv("KEY_ELSEWHERE", given)
-    app = web.Application()
-    app.router.add_get("/v1/models", elsewhere.models)
-    async with TestServer(app) as server:
-        args = {"base_url": str(server.make_url("/v1")), "api_key_env": "KEY_ELSEWHERE"}
-        made = UpstreamEngine(EngineSettings(model="m", engine_args=args))
-        await made.start()
-        await made.stop()
-    assert elsewhere.seen[0].headers["authorization"] == sent
-
-
-async def test_a_key_with_control_characters_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KEY_ELSEWHERE", "sk-1\x07x")
-    args = {"base_url": "http://127.0.0.1:1/v1", "api_key_env": "KEY_ELSEWHERE"}
-    with pytest.raises(EngineStartError, match="KEY_ELSEWHERE"):
-        await UpstreamEngine(EngineSettings(model="m", engine_args=args)).start()
 
 
 def canonical(body: bytes, cuts: list[int]) -> bytes:
