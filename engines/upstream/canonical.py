@@ -16,6 +16,8 @@ Json = dict[str, Any]
 DONE = b"data: [DONE]\n\n"
 _FAILURES = frozenset({"error", "abort"})
 _LARGEST = 2**53
+_FINGERPRINT = "fp_upstream"
+"""Of a server that tells none: the API's document wants a text."""
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 
 
@@ -95,7 +97,7 @@ class Chunks:
             "object": kind,
             "created": created if isinstance(created, int) else int(time.time()),
             "model": self.model,
-            "system_fingerprint": fingerprint if isinstance(fingerprint, str) else None,
+            "system_fingerprint": fingerprint if isinstance(fingerprint, str) else _FINGERPRINT,
         }
 
     def _of_choice(self, choice: Json) -> Iterator[Json]:

@@ -16,6 +16,7 @@ from engines.base import EngineSettings
 from engines.upstream import UpstreamEngine, engine
 from engines.upstream.canonical import Chunks
 from engines.upstream.sse import EventReader
+from tests.published import mistakes
 from tests.unit.engines.zoo import BROKEN, HELLO, LAST, STOP, STREAMS, USAGE, WRONG, chunk, events
 
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -96,6 +97,7 @@ async def test_a_stream_says_the_same_however_it_is_spelled(
     assert deltas == [{"role": "assistant", "content": ""}, {"content": "Hel"}, {"content": "lo"}, {}]
     assert [each["choices"][0]["finish_reason"] for each in said] == [None, None, None, "stop"]
     assert {each["model"] for each in (*said, usage)} == {"m"}
+    assert [mistakes("CreateChatCompletionStreamResponse", each) for each in (*said, usage)] == [set()] * 5
     assert len({(each["id"], each["created"], each["object"]) for each in (*said, usage)}) == 1
     assert (usage["choices"], usage["usage"]["prompt_tokens"], usage["usage"]["completion_tokens"]) == ([], 3, 2)
 
