@@ -76,8 +76,8 @@ class LedgerRow:
         return int(self.created_at // 3600)
 
     def dimensions(self) -> tuple[str, ...]:
-        """Return project, key and model as their columns take them."""
-        return tuple(_text(getattr(self, name), _LENGTHS[name]) for name in ("project_id", "key_id", "model"))
+        """Return project, key, model and the model that was asked for, as their columns take them."""
+        return tuple(_text(getattr(self, name), _LENGTHS[name]) for name in _DIMENSIONS)
 
     def columns(self) -> dict[str, Any]:
         """Return the row as the database takes it: bounded, and fit to be read out."""
@@ -90,6 +90,7 @@ class LedgerRow:
 
 
 _FIELDS = tuple(field.name for field in fields(LedgerRow))
+_DIMENSIONS = ("project_id", "key_id", "model", "model_asked")
 _LENGTHS = {
     **dict.fromkeys(("request_id", "model_asked", "model", "replica"), _MAX_NAME_LENGTH),
     **dict.fromkeys(("key_id", "project_id", "engine"), 40),

@@ -85,8 +85,25 @@ class UsageHourRow(Base):
     cost: Mapped[float] = mapped_column(Double)
 
     # Without row ids SQLite keeps the rows in the order of their hours, so that a month is read in one go.
-    __table_args__ = (
-        Index("usage_of_key", "key_id", "hour"),
-        Index("usage_of_project", "project_id", "hour"),
-        {"sqlite_with_rowid": False},
-    )
+    __table_args__ = (Index("usage_of_key", "key_id", "hour"), {"sqlite_with_rowid": False})
+
+
+class UsagePeriodRow(Base):
+    """What an owner of budgets has used in one day or month: a coordinator that knows nothing reads few rows of it.
+
+    ``owner`` is ``key`` or ``project``; limits may name the model that was asked for as well as the one that answered.
+    """
+
+    __tablename__ = "usage_periods"
+
+    period: Mapped[str] = mapped_column(String(10), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(7), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    model: Mapped[str] = mapped_column(String(128), primary_key=True)
+    model_asked: Mapped[str] = mapped_column(String(128), primary_key=True)
+    requests: Mapped[int] = mapped_column(BigInteger)
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int] = mapped_column(BigInteger)
+    cost: Mapped[float] = mapped_column(Double)
+
+    __table_args__ = ({"sqlite_with_rowid": False},)

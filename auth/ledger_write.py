@@ -1,23 +1,21 @@
 """Writes the ledger's batches: rows, their sums and the journal in one transaction, so that they always agree."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Insert, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from auth.ledger_row import LOST, LedgerRow
-from auth.ledger_tables import GatewayRow, InflightRow, RequestRow, UsageHourRow
+from auth.ledger_sums import add_up
+from auth.ledger_tables import GatewayRow, InflightRow, RequestRow
 from auth.open_request import OpenRequest
 from auth.store import Store
-from auth.tables import Base
+from auth.upsert import insertion
 
 _CHUNK = 500
-_DIMENSIONS = ("hour", "project_id", "key_id", "model")
-_SUMS = ("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens", "cost")
 _COLUMNS = tuple(field.name for field in fields(LedgerRow))
 
 
@@ -49,10 +47,10 @@ async def write(store: Store, batch: Batch) -> None:
 
 
 async def insert_rows(connection: AsyncConnection, rows: Sequence[LedgerRow]) -> None:
-    """Insert rows, and add them to their hours."""
+    """Insert rows, and add them to their sums."""
     if rows:
         await connection.execute(insert(RequestRow), [row.columns() for row in rows])
-        await _add_to_hours(connection, rows, sign=1)
+        await add_up(connection, rows, sign=1)
 
 
 async def _write(connection: AsyncConnection, batch: Batch, rows: Sequence[LedgerRow]) -> None:
@@ -87,50 +85,20 @@ async def unwritten(connection: AsyncConnection, rows: Sequence[LedgerRow]) -> l
         stored = [_row_of(row) for row in found.mappings()]
         lost = [row for row in stored if row.error_code == LOST or not row.model]
         await connection.execute(delete(RequestRow).where(RequestRow.id.in_([row.id for row in lost])))
-        await _add_to_hours(connection, lost, sign=-1)
+        await add_up(connection, lost, sign=-1)
         written |= {row.id for row in stored} - {row.id for row in lost}
     return [row for row in rows if row.id not in written]
 
 
-async def _add_to_hours(connection: AsyncConnection, rows: Iterable[LedgerRow], *, sign: int) -> None:
-    hours: dict[tuple[Any, ...], list[float]] = {}
-    for row in rows:
-        of_row = (1, row.status >= 400 or row.status == 0, row.prompt_tokens, row.cached_tokens, row.completion_tokens)
-        sums = hours.setdefault((row.hour, *row.dimensions()), [0] * len(_SUMS))
-        for place, amount in enumerate((*of_row, row.cost)):
-            sums[place] += sign * amount
-    if hours:
-        values = [
-            dict(zip(_DIMENSIONS, group, strict=True)) | dict(zip(_SUMS, hours[group], strict=True))
-            for group in sorted(hours)  # always in one order: two replicas that lock the same rows must not cross
-        ]
-        await connection.execute(_add_up(connection), values)
-
-
-def merged(connection: AsyncConnection, table: type[Base]) -> Insert:
-    """Return an insertion that leaves a row alone that is there already."""
-    return _insertion(connection, table).on_conflict_do_nothing()
-
-
 def _beat(connection: AsyncConnection) -> Insert:
-    insertion = _insertion(connection, GatewayRow)
-    return insertion.on_conflict_do_update(index_elements=["id"], set_={"beat": GatewayRow.beat + 1})
+    statement = insertion(connection, GatewayRow)
+    return statement.on_conflict_do_update(index_elements=["id"], set_={"beat": GatewayRow.beat + 1})
 
 
 def _journal(connection: AsyncConnection) -> Insert:
-    insertion = _insertion(connection, InflightRow)
-    newer = {name: insertion.excluded[name] for name in ("row", "completion_tokens")}
-    return insertion.on_conflict_do_update(index_elements=["id"], set_=newer)
-
-
-def _add_up(connection: AsyncConnection) -> Insert:
-    insertion = _insertion(connection, UsageHourRow)
-    added = {name: getattr(UsageHourRow, name) + insertion.excluded[name] for name in _SUMS}
-    return insertion.on_conflict_do_update(index_elements=list(_DIMENSIONS), set_=added)
-
-
-def _insertion(connection: AsyncConnection, table: type[Base]) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    statement = insertion(connection, InflightRow)
+    newer = {name: statement.excluded[name] for name in ("row", "completion_tokens")}
+    return statement.on_conflict_do_update(index_elements=["id"], set_=newer)
 
 
 def _row_of(mapping: Any) -> LedgerRow:

@@ -9,16 +9,15 @@ from typing import Any, Self, cast
 from sqlalchemy import Select, func, select
 
 from auth.ledger_row import id_floor
-from auth.ledger_tables import RequestRow, UsageHourRow
+from auth.ledger_tables import RequestRow, UsagePeriodRow
 from auth.limits import Limit, Of, Per
 from auth.meters import WINDOW_S
-from auth.periods import named_period
 from auth.store import Store
 
 _OWNERS = 500
 """Owners that one query asks for."""
 
-_SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost")
+_SUMS = ("prompt_tokens", "completion_tokens", "cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ async def used_so_far(store: Store, counter: str) -> float:
 async def used_by_all(store: Store, counters: Collection[str]) -> dict[str, float]:
     """Return what each counter's limit has seen used, in its current minute, day or month.
 
-    One query answers for all owners of a kind and period, by an index.
+    One query answers for many owners of a kind and period, by the primary key.
 
     Args:
         store: the ledger's database.
@@ -73,22 +72,20 @@ async def used_by_all(store: Store, counters: Collection[str]) -> dict[str, floa
             query = _query(owner, per, period, owners[start : start + _OWNERS])
             async with store.reading() as connection:
                 for sums in (await connection.execute(query)).mappings():
-                    for asked in by_owner[sums["owner"]]:
-                        if asked.limit.applies_to((sums["model"],)):
+                    for asked in by_owner[sums["owner_id"]]:
+                        if asked.limit.applies_to((sums["model"], sums["model_asked"])):
                             found[asked.counter] += asked.used(sums)
     return found
 
 
 def _query(owner: str, per: str, period: str, owners: Sequence[str]) -> Select[Any]:
     """Return the sums of some owners by model, within the last minute, or within a day or month by its name."""
-    table: Any = RequestRow if per == "minute" else UsageHourRow
-    column = table.key_id if owner == "key" else table.project_id
     if per == "minute":
-        inside = RequestRow.id >= id_floor(time.time() - WINDOW_S)
-    else:
-        span = named_period(period)
-        inside = (UsageHourRow.hour >= int(span.starts_at // 3600)) & (UsageHourRow.hour < int(span.ends_at // 3600))
-    requests = func.count() if table is RequestRow else func.sum(table.requests)
-    sums = [requests.label("requests"), *(func.sum(getattr(table, name)).label(name) for name in _SUMS[1:])]
-    columns = (column.label("owner"), table.model.label("model"), *sums)
-    return select(*columns).where(column.in_(owners), inside).group_by(column, table.model)
+        column = RequestRow.key_id if owner == "key" else RequestRow.project_id
+        models = (RequestRow.model, RequestRow.model_asked)
+        sums = (func.count().label("requests"), *(func.sum(getattr(RequestRow, name)).label(name) for name in _SUMS))
+        query = select(column.label("owner_id"), *models, *sums).group_by(column, *models)
+        return query.where(column.in_(owners), RequestRow.id >= id_floor(time.time() - WINDOW_S))
+    of = UsagePeriodRow
+    query = select(of.owner_id, of.model, of.model_asked, of.requests, *(getattr(of, name) for name in _SUMS))
+    return query.where(of.period == period, of.owner == owner, of.owner_id.in_(owners))

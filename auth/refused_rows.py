@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from auth.ledger_row import LedgerRow
 from auth.ledger_tables import RefusedRow
-from auth.ledger_write import Batch, merged, write
+from auth.ledger_write import Batch, write
 from auth.store import Store
+from auth.upsert import merged
 
 _ERROR_LENGTH = 64
 _log = logging.getLogger(__name__)

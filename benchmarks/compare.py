@@ -14,7 +14,7 @@ import uvloop
 from rich.console import Console
 from rich.status import Status
 
-from benchmarks import echo_path, governing, many_keys, real_model
+from benchmarks import echo_path, governing, many_keys, real_model, recovery
 from benchmarks.measure import Results, Tell, measure
 from benchmarks.report import Row, busy_warning, machine_facts, markdown, show
 from benchmarks.servers import direct_to_engine, engine_alone, ordinary_path, through_raygate, ungoverned_path
@@ -48,13 +48,18 @@ def main() -> None:
 
 
 def _all(seconds: float, tell: Tell, *, many: bool) -> tuple[list[Row], list[str]]:
-    """Return the rows of everything that needs no GPU, and notes on them; ``many`` is whether a million keys are."""
+    """Return the rows of everything that needs no GPU, and notes on them.
+
+    ``many`` is whether a million keys and a large ledger are among it.
+    """
     echo = _measure_echo(seconds, tell)
     governed = _measure_governing(seconds / 3, tell)
     real, notes = _real_model(HERE / "smollm2.yaml", seconds, tell, on_gpu=False)
     tell(f"making {many_keys.MANY:,} keys")
     keys = many_keys.rows() if many else []
-    rows = [*echo_path.rows(echo), *governing.rows(governed), *keys, *real]
+    tell("making a large ledger")
+    recovered = recovery.rows() if many else []
+    rows = [*echo_path.rows(echo), *governing.rows(governed), *keys, *recovered, *real]
     failures = echo.failures() + governed.failures()
     return rows, [f"With the echo engine: medians of {echo.rounds} rounds, {failures} requests failed.", *notes]
 

@@ -1,18 +1,18 @@
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
 from auth import lease_actor
 from auth.counter import Counter
 from auth.lease_actor import LeaseKeeper
 from auth.leases import Demand, Report
-from auth.ledger_row import LedgerRow, id_floor
-from auth.ledger_tables import UsageHourRow
+from auth.ledger_row import LOST, LedgerRow, id_floor, new_id
 from auth.ledger_write import Batch, write
-from auth.limits import Limit
+from auth.limits import Limit, Per
 from auth.periods import period_of
 from auth.recovery import used_by_all, used_so_far
 from auth.store import Store
@@ -20,6 +20,8 @@ from auth.store import Store
 NOW = time.time()
 MONTH = period_of("month", NOW).name
 DAY = period_of("day", NOW).name
+BEFORE = "0006"
+"""The schema's version before budgets had sums of their own."""
 
 
 def a_row(model: str, began_at: float) -> LedgerRow:
@@ -99,11 +101,11 @@ async def rename(store: Store, before: str, after: str) -> None:
 
 async def test_a_budget_is_asked_for_until_the_ledger_answers(used: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_actor, "_AGAIN_S", 0.05)
-    await rename(used, "usage_hours", "away")
+    await rename(used, "usage_periods", "away")
     keeper = LeaseKeeper(used.url.render_as_string(hide_password=False))
     reply = await keeper.report(Report("replica-1", 1, (demand(0, None, 71),)))
     assert [(grant.added, grant.gone) for grant in reply.grants.values()] == [(0, None)]
-    await rename(used, "away", "usage_hours")
+    await rename(used, "away", "usage_periods")
     await asyncio.wait_for(keeper._reading, 10)  # type: ignore[arg-type]
     reply = await keeper.report(Report("replica-1", 2, (demand(0, None, 71),)))
     assert [(grant.added, grant.gone) for grant in reply.grants.values()] == [(0, 30)]
@@ -111,14 +113,41 @@ async def test_a_budget_is_asked_for_until_the_ledger_answers(used: Store, monke
 
 
 async def test_a_thousand_projects_at_once_are_answered_by_one_report(store: Store) -> None:
-    hours = [
-        {"hour": int(NOW // 3600), "project_id": f"proj_{place % 1000}", "key_id": f"key_{place}", "model": "m"}
-        | dict.fromkeys(("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens"), 1)
-        | {"cost": 1.0}
-        for place in range(20_000)
+    rows = [
+        replace(a_row("model-a", NOW), key_id=f"key_{place}", project_id=f"proj_{place % 1000}", id=new_id())
+        for place in range(5_000)
     ]
-    async with store.writing() as connection:
-        await connection.execute(insert(UsageHourRow), hours)
+    await write(store, Batch("gateway-1", rows, [], {}))
     limit = Limit("cost", "month", 20)
     counters = [Counter(limit, "project", f"proj_{number}", MONTH).id for number in range(1000)]
-    assert await used_by_all(store, counters) == dict.fromkeys(counters, 20.0)
+    assert await used_by_all(store, counters) == dict.fromkeys(counters, 2.5)
+
+
+@pytest.mark.parametrize("period", [DAY, MONTH, ""])
+async def test_what_was_asked_of_an_alias_counts_for_the_alias(store: Store, period: str) -> None:
+    row = replace(a_row("model-a", NOW), model_asked="support")
+    await write(store, Batch("gateway-1", [row], [], {}))
+    per: Per = "minute" if not period else "day" if period == DAY else "month"
+    for pattern, expected in (("support", 15), ("model-a", 15), ("*", 15), ("model-b", 0)):
+        limit = Limit("tokens", per, 100, model=pattern)
+        assert await used_so_far(store, Counter(limit, "key", "key_1", period).id) == expected
+
+
+async def test_a_row_that_makes_place_for_another_is_taken_from_its_day_and_month(store: Store) -> None:
+    row = a_row("model-a", NOW)
+    lost = replace(row, error_code=LOST, completion_tokens=2)
+    await write(store, Batch("gateway-2", [lost], [], {}))
+    await write(store, Batch("gateway-1", [row], [], {}))
+    for period, per in ((DAY, "day"), (MONTH, "month")):
+        assert await used_so_far(store, Counter(Limit("tokens", per, 1), "key", "key_1", period).id) == 15
+
+
+async def test_a_ledger_of_before_knows_what_its_month_has_used(store: Store) -> None:
+    await write(store, Batch("gateway-1", [a_row("model-a", NOW), a_row("model-b", NOW)], [], {}))
+    async with store.writing() as connection:
+        await connection.execute(text("DROP TABLE usage_periods"))
+        await connection.execute(text("CREATE INDEX usage_of_project ON usage_hours (project_id, hour)"))
+        await connection.execute(text(f"UPDATE alembic_version SET version_num = '{BEFORE}'"))
+    await store.migrate()
+    for owner, owner_id in (("key", "key_1"), ("project", "default")):
+        assert await used_so_far(store, Counter(Limit("tokens", "month", 1), owner, owner_id, MONTH).id) == 30

@@ -1,0 +1,60 @@
+"""The ledger's sums, by hour for reports and by day and month for budgets, kept with the rows they are the sums of."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import product
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from auth.ledger_row import LedgerRow
+from auth.ledger_tables import UsageHourRow, UsagePeriodRow
+from auth.periods import period_of
+from auth.tables import Base
+from auth.upsert import insertion
+
+_Group = tuple[int | str, ...]
+
+_HOUR = ("hour", "project_id", "key_id", "model")
+_HOUR_SUMS = ("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens", "cost")
+_PERIOD = ("period", "owner", "owner_id", "model", "model_asked")
+_PERIOD_SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost")
+
+
+async def add_up(connection: AsyncConnection, rows: Iterable[LedgerRow], *, sign: int) -> None:
+    """Add rows to their sums, or with ``sign=-1`` take them away."""
+    hours: dict[_Group, list[float]] = defaultdict(lambda: [0.0] * len(_HOUR_SUMS))
+    periods: dict[_Group, list[float]] = defaultdict(lambda: [0.0] * len(_PERIOD_SUMS))
+    for row in rows:
+        project, key, model, asked = row.dimensions()
+        failed = row.status >= 400 or row.status == 0
+        of_row = (1, failed, row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.cost)
+        _add(hours[row.hour, project, key, model], of_row, sign)
+        for per, owner in product(("day", "month"), (("key", key), ("project", project))):
+            of_row = (1, row.prompt_tokens, row.completion_tokens, row.cost)
+            _add(periods[period_of(per, row.created_at).name, *owner, model, asked], of_row, sign)
+    await _upsert(connection, UsageHourRow, _HOUR, _HOUR_SUMS, hours)
+    await _upsert(connection, UsagePeriodRow, _PERIOD, _PERIOD_SUMS, periods)
+
+
+def _add(sums: list[float], amounts: Sequence[float], sign: int) -> None:
+    for place, amount in enumerate(amounts):
+        sums[place] += sign * amount
+
+
+async def _upsert(
+    connection: AsyncConnection,
+    table: type[Base],
+    dimensions: Sequence[str],
+    sums: Sequence[str],
+    groups: dict[_Group, list[float]],
+) -> None:
+    if not groups:
+        return
+    values = [
+        dict(zip((*dimensions, *sums), (*group, *groups[group]), strict=True))
+        for group in sorted(groups)  # always in one order: two replicas that lock the same rows must not cross
+    ]
+    statement = insertion(connection, table)
+    added = {name: getattr(table, name) + statement.excluded[name] for name in sums}
+    upsert = statement.on_conflict_do_update(index_elements=list(dimensions), set_=added)
+    await connection.execute(upsert, values)
