@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from filelock import FileLock
 
 from tests.e2e.waiting import within
 
@@ -164,7 +166,7 @@ def raygate(
     Args:
         config: what to run.
         home: its RAYGATE_HOME; what it prints lies beside it.
-        ready: wait until every model is ready.
+        ready: wait until every model is ready, and not only for the cluster.
         key: what the first key is to be; ``None`` lets it draw one.
         wrapper: a command that becomes the one behind it.
         port: where it listens; by default a free one.
@@ -172,6 +174,8 @@ def raygate(
     port = port or free_port()
     output = home.with_name(f"{home.name}-output.txt")
     home.mkdir(parents=True, exist_ok=True)
+    starting = start_lock()
+    starting.acquire()
     with output.open("wb") as sink:
         process = subprocess.Popen(
             [*wrapper, str(RAYGATE), "serve", str(config), "--port", str(port)],
@@ -185,10 +189,19 @@ def raygate(
     try:
         if ready:
             await_ready(running)
+        else:
+            running.await_output("cluster: ready")
+        starting.release()
         yield running
     finally:
+        starting.release()
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
+
+
+def start_lock() -> FileLock:
+    """Return what whoever starts a cluster holds: Ray gives a node 30 s to begin, however busy the machine is."""
+    return FileLock(Path(tempfile.gettempdir()) / "raygate-tests-start.lock")
 
 
 def environment(home: Path, key: str | None) -> dict[str, str]:

@@ -20,6 +20,7 @@ from tests.e2e.running import (
     direct_ports,
     environment,
     free_port,
+    start_lock,
     with_run_id,
 )
 
@@ -48,13 +49,17 @@ def serve_run(folder: Path, **settings: str) -> Iterator[Raygate]:
     config.write_text(f"{CONFIG}gateway: {{port: {port}}}\n")
     compiled.write_bytes(subprocess.run([RAYGATE, "config", config, "--serve"], capture_output=True, check=True).stdout)
     env = {**environment(home, None), "RAYGATE_RUN_ID": str(folder), "RAY_USAGE_STATS_ENABLED": "0", **settings}
+    starting = start_lock()
+    starting.acquire()
     with output.open("wb") as sink:
         process = subprocess.Popen([SERVE, "run", compiled], env=env, stdout=sink, stderr=sink, cwd=REPOSITORY)
     running = Raygate(process, port, home, output)
     try:
         await_ready(running)
+        starting.release()
         yield running
     finally:
+        starting.release()
         process.terminate()
         process.wait(timeout=60)
         for left in with_run_id(str(folder)):
