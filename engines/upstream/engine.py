@@ -1,9 +1,7 @@
 """The engine: asks the other server under its own name of the model, and answers in our own form."""
 
-import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -22,7 +20,7 @@ from engines.base import Engine, EngineSettings, EngineStartError, Load
 from engines.counted import Counted
 from engines.replica import application
 from engines.upstream.args import UpstreamArgs, credential
-from engines.upstream.canonical import Chunks, parsed
+from engines.upstream.canonical import Chunks
 from engines.upstream.failures import (
     UpstreamFailed,
     error_event,
@@ -32,7 +30,8 @@ from engines.upstream.failures import (
     unreachable,
     unusable,
 )
-from engines.upstream.sse import Event, EventReader, EventTooLong
+from engines.upstream.named import NamedEvents
+from engines.upstream.relayed import FAILURES, LOST, begun, failed
 from engines.upstream.streamed import Streamed
 from engines.upstream.whole import GENERATING, canonical
 
@@ -42,11 +41,7 @@ PROBE_S = 5.0
 WHOLE_LIMIT = 64 * 2**20
 """Bytes of a whole answer, or of an error's body."""
 
-AFTER_FINISH_S = 2.0
-"""How long a stream whose choices have all ended may take to tell its usage, or its end."""
-
 _MOVED = frozenset({307, 308})
-_LOST = (aiohttp.ClientError, TimeoutError, ssl.SSLError)
 
 log: Any = structlog.get_logger("raygate.upstream")
 
@@ -99,7 +94,7 @@ class UpstreamEngine(Engine):
         try:
             async with session.get(url, allow_redirects=False, timeout=limit) as response:
                 status = response.status
-        except _LOST:
+        except LOST:
             return
         if status == 401:
             await session.close()
@@ -114,23 +109,30 @@ class UpstreamEngine(Engine):
         path: str = request.path_params["path"]
         content_type, body, fields = await _renamed(request, self._args.model or self.settings.model)
         headers = {"x-request-id": request.headers.get("x-request-id", ""), "content-type": content_type}
-        stack = self._asked(self._url(path), headers, body)
-        try:
-            response = await stack.__aenter__()
-        except _LOST:
-            return unreachable()
-        if response.status == 200 and response.content_type == "text/event-stream" and fields.get("stream"):
-            return Streamed(_relayed(response, path, self.settings.model, fields), stack)
-        try:
-            if response.status == 200 and fields.get("stream"):
-                return self._failed("it sent no stream where one was asked for")
-            return self._whole(path, response, await _body(response))
-        except UpstreamFailed as failure:
-            return self._failed(str(failure))
-        except _LOST:
-            return unusable()
-        finally:
-            await stack.__aexit__(None, None, None)
+        async with AsyncExitStack() as held:
+            try:
+                response = await held.enter_async_context(self._asked(self._url(path), headers, body))
+            except LOST:
+                return unreachable()
+            try:
+                if response.status == 200 and fields.get("stream"):
+                    events = await self._begun(path, response, fields)
+                    return Streamed(events, held.pop_all())
+                return self._whole(path, response, await _body(response))
+            except FAILURES as failure:
+                failed(self.settings.model, failure)
+                return unusable()
+
+    async def _begun(
+        self, path: str, response: aiohttp.ClientResponse, fields: dict[str, Any]
+    ) -> AsyncGenerator[bytes]:
+        """Return the stream in our own form once it has begun; raises one of ``FAILURES`` when it does not."""
+        if response.content_type != "text/event-stream":
+            raise UpstreamFailed("it sent no stream where one was asked for")
+        model = self.settings.model
+        if path in GENERATING:
+            return await begun(response, Chunks(model, path == "chat/completions", _choices(fields)), error_event())
+        return await begun(response, NamedEvents(path, model), named_error_event())
 
     def _whole(self, path: str, response: aiohttp.ClientResponse, told: bytes) -> Response:
         if response.status != 200:
@@ -139,10 +141,6 @@ class UpstreamEngine(Engine):
                 log.warning("upstream refuses", model=self.settings.model, status=response.status)
             return ours
         return Response(canonical(path, told, self.settings.model), media_type="application/json")
-
-    def _failed(self, reason: str) -> Response:
-        log.warning("upstream failed", model=self.settings.model, reason=reason)
-        return unusable()
 
     @asynccontextmanager
     async def _asked(self, url: str, headers: dict[str, str], body: bytes) -> AsyncGenerator[aiohttp.ClientResponse]:
@@ -170,71 +168,6 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         if size > WHOLE_LIMIT:
             raise UpstreamFailed("it sent more than an answer may hold")
     return b"".join(parts)
-
-
-async def _relayed(
-    response: aiohttp.ClientResponse, path: str, model: str, fields: dict[str, Any]
-) -> AsyncGenerator[bytes]:
-    """Yield a stream in our own form; one that breaks off ends with an error event."""
-    if path not in GENERATING:
-        async for piece in _named(response):
-            yield piece
-        return
-    chunks = Chunks(model, path == "chat/completions", _choices(fields))
-    reader = EventReader()
-    try:
-        async for piece in _pieces(response, chunks):
-            for event in reader.feed(piece):  # one by one: what came before a failure is told
-                if ours := chunks.feed([event]):
-                    yield ours
-            if chunks.is_over:
-                break
-        else:
-            yield chunks.feed(reader.end())
-        yield chunks.end()
-    except (UpstreamFailed, EventTooLong, *_LOST) as failure:
-        log.warning("upstream failed", model=model, reason=str(failure) or type(failure).__name__)
-        yield error_event()
-
-
-async def _pieces(response: aiohttp.ClientResponse, chunks: Chunks) -> AsyncIterator[bytes]:
-    """Yield the body as it comes, until some time after all choices have ended: heartbeats may go on for ever."""
-    loop, ends_at = asyncio.get_running_loop(), None
-    while True:
-        if chunks.has_finished and ends_at is None:
-            ends_at = loop.time() + AFTER_FINISH_S
-        try:
-            async with asyncio.timeout_at(ends_at):
-                piece = await response.content.readany()
-        except TimeoutError:
-            if ends_at is None or loop.time() < ends_at:
-                raise
-            return
-        if not piece:
-            return
-        yield piece
-
-
-async def _named(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
-    """Yield the named events of other APIs, each with both its lines and whole; errors of the connection are raised."""
-    reader = EventReader()
-    try:
-        async for piece in response.content.iter_any():
-            for event in reader.feed(piece):
-                yield _as_named(event)
-        yield b"".join(map(_as_named, reader.end()))
-    except (UpstreamFailed, EventTooLong) as failure:
-        log.warning("upstream failed", reason=str(failure) or type(failure).__name__)
-        yield named_error_event()
-
-
-def _as_named(event: Event) -> bytes:
-    if event.data == "[DONE]":
-        return b"data: [DONE]\n\n"
-    data = parsed(event.data)
-    name = event.name or str(data.get("type") or "")
-    head = f"event: {name}\n".encode() if name.replace(".", "").replace("_", "").isalnum() else b""
-    return head + b"data: " + orjson.dumps(data) + b"\n\n"
 
 
 def _choices(fields: dict[str, Any]) -> int:

@@ -4,13 +4,11 @@ from typing import Any
 
 import orjson
 
-from engines.upstream.canonical import counted, objects, parsed
 from engines.upstream.failures import UpstreamFailed
+from engines.upstream.fields import Json, arguments, call_id, counted, head, objects, parsed, place, reason, text
 
 GENERATING = frozenset({"chat/completions", "completions"})
 """Paths whose answers are made of choices."""
-
-_FAILURES = frozenset({"error", "abort"})
 
 
 def canonical(path: str, body: bytes, model: str) -> bytes:
@@ -27,14 +25,36 @@ def canonical(path: str, body: bytes, model: str) -> bytes:
     answer = parsed(body)
     if answer.get("error") or answer.get("object") == "error":
         raise UpstreamFailed("it sent an error with status 200")
-    if path in GENERATING:
-        choices = objects(answer.get("choices"))
-        if not choices or any(choice.get("finish_reason") in _FAILURES for choice in choices):
-            raise UpstreamFailed("it sent an answer without choices")
-        answer["choices"] = [_finished(choice) for choice in choices]
-        answer["usage"] = counted(answer.get("usage"))
-    return orjson.dumps({**answer, "model": model})
+    if path not in GENERATING:
+        return orjson.dumps({**answer, "model": model})
+    given, is_chat = objects(answer.get("choices")), path == "chat/completions"
+    if not given:
+        raise UpstreamFailed("it sent an answer without choices")
+    choices = [_choice(choice, at, is_chat) for at, choice in enumerate(given)]
+    kind = "chat.completion" if is_chat else "text_completion"
+    ours = head(answer, model, is_chat=is_chat, kind=kind)
+    return orjson.dumps({**answer, **ours, "choices": choices, "usage": counted(answer.get("usage"))})
 
 
-def _finished(choice: dict[str, Any]) -> dict[str, Any]:
-    return {**choice, "finish_reason": choice.get("finish_reason") or "stop"}
+def _choice(choice: Json, at: int, is_chat: bool) -> Json:
+    said = {"message": _message(choice.get("message"))} if is_chat else {"text": text(choice.get("text"))}
+    ended = reason(choice.get("finish_reason")) or "stop"
+    return {"logprobs": None, **choice, "index": place(choice.get("index"), at), **said, "finish_reason": ended}
+
+
+def _message(given: Any) -> Json:
+    message: Json = given if isinstance(given, dict) else {}
+    calls = [_call(call) for call in objects(message.get("tool_calls"))]
+    # A message that only calls tools has no content; any other has one, if an empty one.
+    content = text(message.get("content")) or (None if calls or message.get("refusal") else "")
+    told = {"refusal": None, **message, "role": "assistant", "content": content}
+    told.pop("tool_calls", None)
+    return {**told, "tool_calls": calls} if calls else told
+
+
+def _call(call: Json) -> Json:
+    """Return a tool call: with an id and a type, and its arguments as the text that they are in OpenAI's API."""
+    named: Json = {**call, "id": call_id(call.get("id")), "type": call.get("type") or "function"}
+    if isinstance(given := call.get("function"), dict):
+        named["function"] = {**given, "arguments": arguments(given.get("arguments"))}
+    return named

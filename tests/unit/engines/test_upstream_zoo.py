@@ -13,11 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.base import EngineSettings
-from engines.upstream import UpstreamEngine, engine
+from engines.upstream import UpstreamEngine, relayed
 from engines.upstream.canonical import Chunks
 from engines.upstream.sse import EventReader
 from tests.published import mistakes
-from tests.unit.engines.zoo import BROKEN, HELLO, LAST, STOP, STREAMS, USAGE, WRONG, chunk, events
+from tests.unit.engines.zoo import (
+    BROKEN,
+    HELLO,
+    LAST,
+    MESSAGE,
+    RESPONSE,
+    STILLBORN,
+    STOP,
+    STREAMS,
+    USAGE,
+    WRONG,
+    chunk,
+    events,
+)
 
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 
@@ -112,6 +125,16 @@ async def test_a_stream_that_fails_ends_with_an_error_event_without_the_servers_
     assert "SECRET" not in json.dumps(last)
 
 
+@pytest.mark.parametrize("how", STILLBORN)
+async def test_a_stream_that_fails_before_it_begins_has_the_status_of_a_failure(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, how: str
+) -> None:
+    elsewhere.body = STILLBORN[how]
+    answer = await client.post("/chat/completions", json={**ASKED, "stream": True})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
+    assert "SECRET" not in answer.text
+
+
 @pytest.mark.parametrize("how", WRONG)
 async def test_a_whole_answer_that_is_none_is_a_failure(
     client: httpx.AsyncClient, elsewhere: Elsewhere, how: str
@@ -132,7 +155,7 @@ async def test_a_whole_answer_is_read_to_its_end_in_however_many_pieces_it_comes
     elsewhere.kind, elsewhere.parts = "application/json", [body[:40], body[40:60], body[60:]]
     answer = await client.post("/chat/completions", json=ASKED)
     assert answer.status_code == 200
-    assert answer.json()["choices"][0]["message"] == message
+    assert answer.json()["choices"][0]["message"] == {**message, "refusal": None}
 
 
 async def test_of_a_usage_in_every_chunk_the_last_counts(client: httpx.AsyncClient, elsewhere: Elsewhere) -> None:
@@ -163,7 +186,7 @@ async def test_an_error_that_is_said_to_be_an_object_keeps_its_words_to_itself(
 async def test_heartbeats_behind_the_end_do_not_keep_a_stream_open(
     client: httpx.AsyncClient, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "AFTER_FINISH_S", 0.2)
+    monkeypatch.setattr(relayed, "AFTER_FINISH_S", 0.2)
     elsewhere.body, elsewhere.goes_on = events(*HELLO, STOP), True
     assert (await streamed(client))[-1]["choices"][0]["finish_reason"] == "stop"
 
@@ -211,10 +234,97 @@ async def test_what_is_no_stream_where_one_was_asked_for_is_a_failure(
 async def test_a_stream_of_named_events_that_fails_ends_with_a_named_error(
     client: httpx.AsyncClient, elsewhere: Elsewhere
 ) -> None:
-    elsewhere.body = b'event: message_start\ndata: {"type": "message_start"}\n\ndata: <html>sk-SECRET\n\n'
+    elsewhere.body = MESSAGE[0] + b"data: <html>sk-SECRET\n\n"
     answer = await client.post("/messages", json={**ASKED, "stream": True})
     assert answer.text.split("\n\n")[1].startswith("event: error\ndata: ")
     assert "SECRET" not in answer.text
+
+
+@pytest.mark.parametrize(("path", "told"), [("/messages", MESSAGE), ("/responses", RESPONSE)])
+async def test_named_events_tell_our_name_of_the_model_and_nothing_behind_the_last(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, path: str, told: list[bytes]
+) -> None:
+    elsewhere.body = b': hello\n\nevent: ping\ndata: {"type": "ping"}\n\n' + b"".join(told) + b"data: [DONE]\n\n"
+    answer = await client.post(path, json={**ASKED, "stream": True})
+    *blocks, rest = answer.text.split("\n\n")
+    named = [block.removeprefix("event: ").partition("\ndata: ") for block in blocks]
+    assert (answer.status_code, len(named), rest) == (200, len(told), "")
+    assert all(json.loads(data)["type"] == name for name, _, data in named)
+    assert "theirs" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/messages", "/responses"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>sk-SECRET</html>",
+        b'event: error\ndata: {"message": "sk-SECRET"}\n\n',
+        b'data: {"type": "response.failed", "response": {"error": {"message": "sk-SECRET"}}}\n\n',
+        b'data: {"type": "ping"}\n\ndata: {"error": {"message": "sk-SECRET"}}\n\n',
+    ],
+)
+async def test_named_events_that_fail_before_they_begin_have_the_status_of_a_failure(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, path: str, body: bytes
+) -> None:
+    elsewhere.body = body
+    answer = await client.post(path, json={**ASKED, "stream": True})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
+    assert "SECRET" not in answer.text
+
+
+@pytest.mark.parametrize(("path", "told"), [("/messages", MESSAGE), ("/responses", RESPONSE)])
+async def test_named_events_that_end_without_their_last_are_a_failure(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, path: str, told: list[bytes]
+) -> None:
+    elsewhere.body = b"".join(told[:-1])
+    answer = await client.post(path, json={**ASKED, "stream": True})
+    assert answer.text.split("\n\n")[-2].startswith("event: error\ndata: ")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("MAX_TOKENS", "length"),
+        ("model_length", "length"),
+        ("eos_token", "stop"),
+        ("end_turn", "stop"),
+        ("SAFETY", "content_filter"),
+        ("tool_use", "tool_calls"),
+        ("whatever", "stop"),
+        (7, "stop"),
+    ],
+)
+async def test_a_reason_that_the_api_lacks_becomes_one_that_it_has(
+    client: httpx.AsyncClient, elsewhere: Elsewhere, theirs: object, ours: str
+) -> None:
+    elsewhere.body = events(*HELLO, chunk({}, theirs), LAST, "[DONE]")
+    assert (await streamed(client))[-2]["choices"][0]["finish_reason"] == ours
+    elsewhere.kind, elsewhere.body = "application/json", whole(finish_reason=theirs)
+    answer = await client.post("/chat/completions", json=ASKED)
+    assert answer.json()["choices"][0]["finish_reason"] == ours
+
+
+def whole(**choice: object) -> bytes:
+    return json.dumps({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop", **choice}]}).encode()
+
+
+async def test_a_whole_answer_has_what_the_api_requires_where_the_server_leaves_it_out(
+    client: httpx.AsyncClient, elsewhere: Elsewhere
+) -> None:
+    calls = [{"function": {"name": "get", "arguments": {"a": 1}}}, {"id": "x", "function": {"name": "put"}}]
+    choices = [{"message": None}, {"message": {"content": None, "tool_calls": calls}, "finish_reason": "tool_use"}]
+    elsewhere.kind = "application/json"
+    elsewhere.body = json.dumps({"choices": choices, "usage": USAGE}).encode()
+    told = (await client.post("/chat/completions", json=ASKED)).json()
+    assert mistakes("CreateChatCompletionResponse", told) == set()
+    silent, calling = told["choices"]
+    assert (silent["index"], silent["message"]["content"], silent["finish_reason"]) == (0, "", "stop")
+    assert (calling["index"], calling["message"]["content"], calling["finish_reason"]) == (1, None, "tool_calls")
+    first, second = calling["message"]["tool_calls"]
+    assert (first["type"], first["function"]) == ("function", {"name": "get", "arguments": '{"a":1}'})
+    assert first["id"].startswith("call_")
+    assert (second["id"], second["function"]["arguments"]) == ("x", "")
 
 
 @pytest.mark.parametrize("status", [301, 401, 402, 403, 404])

@@ -79,6 +79,26 @@ BROKEN: dict[str, bytes] = {
     "what is no JSON": events(*HELLO, "<html>sk-SECRET</html>"),
     "NaN": events(*HELLO, '{"choices": [], "usage": NaN}'),
 }
+STILLBORN: dict[str, bytes] = {
+    "nothing": b"",
+    "comments": b": hello\n\n",
+    "[DONE] at once": events("[DONE]"),
+    "an error": events(json.dumps({"error": {"message": "sk-SECRET"}})),
+    "an error that is not the first key": events(json.dumps({"id": "x", "error": {"message": "sk-SECRET"}})),
+    "an error as a text": events(json.dumps({"error": "sk-SECRET"})),
+    "a named error": b'event: error\ndata: {"message": "sk-SECRET"}\n\n',
+    "a choice that failed": events(chunk({}, "error"), "[DONE]"),
+    "no resources": events(chunk({}, "insufficient_system_resource"), "[DONE]"),
+    "HTML": b"<html>sk-SECRET</html>",
+    "HTML as an event": events("<html>sk-SECRET</html>"),
+    "NaN": events('{"choices": [], "usage": NaN}'),
+    "a text": events('"sk-SECRET"'),
+    "an empty prelude, then an error": events(
+        json.dumps({"choices": [], "prompt_filter_results": []}), json.dumps({"error": {"message": "sk-SECRET"}})
+    ),
+    "a usage without an answer": events(LAST, "[DONE]"),
+}
+"""Streams whose first event is a failure already."""
 WRONG: dict[str, tuple[int, str, bytes]] = {
     "an error with status 200": (200, "application/json", b'{"error": {"message": "sk-SECRET"}}'),
     "no choices": (200, "application/json", b'{"object": "chat.completion"}'),
@@ -88,3 +108,21 @@ WRONG: dict[str, tuple[int, str, bytes]] = {
     "a choice that failed": (200, "application/json", b'{"choices": [{"index": 0, "finish_reason": "error"}]}'),
     "a stream that nobody asked for": (200, "text/event-stream", events(STOP)),
 }
+
+
+def named(**data: Any) -> bytes:
+    return f"event: {data['type']}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+MESSAGE = [
+    named(type="message_start", message={"id": "msg_1", "model": "theirs", "usage": {"input_tokens": 3}}),
+    named(type="content_block_delta", index=0, delta={"type": "text_delta", "text": "Hi"}),
+    named(type="message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 2}),
+    named(type="message_stop"),
+]
+RESPONSE = [
+    named(type="response.created", response={"id": "resp_1", "model": "theirs", "status": "in_progress"}),
+    named(type="response.output_text.delta", delta="Hi"),
+    named(type="response.completed", response={"id": "resp_1", "model": "theirs", "status": "completed"}),
+]
+"""Streams of named events, an event each."""
