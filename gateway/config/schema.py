@@ -242,7 +242,7 @@ class GatewayConfig(_Section):
         grpc_port: where clients connect that speak gRPC; ``None`` means nowhere.
         replicas: gateway processes.
         bounds: limits on what comes from outside.
-        keep_alive_s: a comment is sent on a stream this often until its first event; 0 turns it off.
+        keep_alive_s: a comment is sent on a stream this often until its first event, and begins it; 0 turns it off.
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
         on_revoke: whether an answer that has begun is cut when its key is revoked, or finished.
         unknown_fields: whether a field that an endpoint does not have is a 400, or is dropped and named in a header.

@@ -174,7 +174,7 @@ class GatewaySettings(_Frozen):
         aliases: further names, each standing for one or several models.
         default_model: what a request without ``model`` asks for; ``None`` makes such a request a 400.
         bounds: limits on what comes from outside.
-        keep_alive_s: a comment is sent on a stream this often until its first event; 0 turns it off.
+        keep_alive_s: a comment is sent on a stream this often until its first event, and begins it; 0 turns it off.
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
         on_revoke: whether an answer that has begun is cut when its key is revoked, or finished.
         unknown_fields: whether a field that an endpoint does not have is a 400, or is dropped and named in a header.

@@ -29,8 +29,15 @@ CODES = {
 }
 """By HTTP status; 413 as gRPC's own libraries have it for a message that is too large."""
 
-_LATE = {"timeout": grpc.StatusCode.DEADLINE_EXCEEDED, "server_is_overloaded": grpc.StatusCode.UNAVAILABLE}
-"""By error code, for an error in the middle of a stream, whose HTTP status had left."""
+_LATE = {
+    "timeout": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "server_is_overloaded": grpc.StatusCode.UNAVAILABLE,
+    "model_loading": grpc.StatusCode.UNAVAILABLE,
+    "rate_limit_exceeded": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "insufficient_quota": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "invalid_api_key": grpc.StatusCode.UNAUTHENTICATED,
+}
+"""By error code, for an error of a stream whose HTTP status had left."""
 
 
 def code_of(status: int) -> grpc.StatusCode:
@@ -40,7 +47,10 @@ def code_of(status: int) -> grpc.StatusCode:
 
 def late_code_of(error: Mapping[str, Any]) -> grpc.StatusCode:
     """Return gRPC's code for the error that ends a stream."""
-    return _LATE.get(error["code"], grpc.StatusCode.INTERNAL)
+    if error["code"] in _LATE:
+        return _LATE[error["code"]]
+    is_clients = error["type"] == "invalid_request_error"
+    return grpc.StatusCode.INVALID_ARGUMENT if is_clients else grpc.StatusCode.INTERNAL
 
 
 def details_of(code: grpc.StatusCode, error: Mapping[str, Any], retry_after_ms: str | None) -> bytes:

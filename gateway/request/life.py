@@ -19,17 +19,12 @@ from gateway.endpoints.call import Call
 from gateway.http import errors
 from gateway.http.exchange import Response
 from gateway.prompts.estimate import rough
+from gateway.request.company import begin_stream, company
 from gateway.request.isolation import SALTED
 from gateway.request.services import Services
 from gateway.request.settlement import Settlement
 from gateway.request.terms import INTERACTIVE, Terms
 from gateway.request.validity import while_valid
-
-_EVENT_STREAM = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
 
 
 @dataclass(frozen=True)
@@ -61,11 +56,13 @@ async def answer(services: Services, key: Key, read: Read, response: Response, t
         models = services.models.candidates(asked, partial(may_use, key), call.path)
         candidates = [terms.priced(model) for model in models]
         async with _deadline(bounds.request_timeout_s), contextlib.AsyncExitStack() as stack:
-            answered = await _first_answer(stack, services, key, candidates, call, settlement)
+            every_s = services.settings.keep_alive_s
+            async with company(response, every_s) if call.stream and every_s else contextlib.nullcontext():
+                answered = await _first_answer(stack, services, key, candidates, call, settlement)
             if services.settings.on_revoke == "finish":
                 watch.end()
             if call.stream:
-                await _relay_stream(answered, call, settlement, services.settings.keep_alive_s)
+                await _relay_stream(answered, call, settlement, every_s)
             else:
                 await _relay_whole(answered, call, settlement)
 
@@ -176,7 +173,7 @@ async def _relay_stream(answer: Answer, call: Call, settlement: Settlement, keep
     response = settlement.response
     stream = call.form.stream(call)
     settlement.streams(stream)
-    await response.start(200, list(_EVENT_STREAM))
+    await begin_stream(response)
     # In a task of its own: here, every event would wake up each coroutine between Ray Serve and us.
     await asyncio.create_task(stream.relay(answer.read, response.chunk, keep_alive_s), name="relay")
     await response.end()

@@ -41,6 +41,8 @@ ELSEWHERE = {
     "C4.9": [
         "tests/e2e/echo/test_wire.py::test_c4_a_silent_stream_is_kept_alive_by_comments",
         "tests/unit/gateway/answers/test_relay.py::test_a_silent_engine_is_bridged_by_comments",
+        "tests/unit/gateway/request/test_company.py"
+        "::test_a_client_gets_comments_before_any_engine_has_answered_and_then_the_answer",
     ],
     "C9.1": [
         "tests/e2e/echo/test_path.py::test_when_a_client_leaves_its_engine_stops_within_a_second",

@@ -51,10 +51,14 @@ def test_the_documentation_has_the_same_table() -> None:
         (errors.engine_lost(), grpc.StatusCode.INTERNAL),
         (errors.timeout(5), grpc.StatusCode.DEADLINE_EXCEEDED),
         (errors.overloaded(), grpc.StatusCode.UNAVAILABLE),
+        (errors.model_loading(), grpc.StatusCode.UNAVAILABLE),
+        (errors.invalid_value("n", "No."), grpc.StatusCode.INVALID_ARGUMENT),
+        (errors.unauthenticated(missing=False), grpc.StatusCode.UNAUTHENTICATED),
+        (errors.ApiError(429, "No.", type="tokens", code="rate_limit_exceeded"), grpc.StatusCode.RESOURCE_EXHAUSTED),
     ],
 )
 def test_an_error_in_the_middle_of_a_stream_has_its_code(error: errors.ApiError, code: grpc.StatusCode) -> None:
-    assert late_code_of({"code": error.code}) is code
+    assert late_code_of({"code": error.code, "type": error.type}) is code
 
 
 def test_the_details_are_those_of_googles_error_model() -> None:

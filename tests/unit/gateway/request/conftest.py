@@ -11,6 +11,7 @@ import httpx
 import orjson
 import pytest
 from sqlalchemy import select
+from starlette.types import ASGIApp
 
 from auth.access import Access
 from auth.keys import Key, create_key
@@ -40,10 +41,12 @@ MODELS = (
     ModelEntry(name="free", engine="echo"),
     ModelEntry(name="paid", engine="echo", price=MONEY),
     ModelEntry(name="dear", engine="echo", price=Price(prompt=0, completion=3_000_000)),
+    ModelEntry(name="elsewhere", engine="upstream"),
 )
 ALIASES = (
     AliasEntry(name="saving", route=[WeightedModel(model="free")], fallback=["paid"]),
     AliasEntry(name="careful", route=[WeightedModel(model="paid")], fallback=["free"]),
+    AliasEntry(name="backed", route=[WeightedModel(model="elsewhere")], fallback=["free"]),
     AliasEntry(name="any", route=[WeightedModel(model="free")], fallback=["paid", "dear"]),
 )
 
@@ -68,6 +71,15 @@ def chat(usage: Usage) -> bytes:
     )
 
 
+def chat_stream() -> bytes:
+    """Return an engine's stream."""
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": "m"}
+    said = {"index": 0, "delta": {"content": "yes"}, "finish_reason": None}
+    end = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    chunks = [orjson.dumps({**head, "choices": [choice]}) for choice in (said, end)]
+    return b"".join(b"data: %b\n\n" % data for data in (*chunks, b"[DONE]"))
+
+
 def failure(status: int) -> bytes:
     """Return an engine's error."""
     return orjson.dumps({"error": {"message": "no", "type": "server_error", "param": None, "code": str(status)}})
@@ -83,6 +95,7 @@ class Engines:
         late: what an engine says afterwards, by model.
         asked: the models, in the order in which they were asked.
         before: awaited before an engine answers, if a test wants to hold it.
+        apps: the real engines' apps, by model.
     """
 
     failing: dict[str, int] = field(default_factory=dict)
@@ -90,6 +103,7 @@ class Engines:
     late: dict[str, Usage] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     before: Callable[[str], Awaitable[None]] | None = None
+    apps: dict[str, ASGIApp] = field(default_factory=dict)
 
     @contextlib.asynccontextmanager
     async def ask(
@@ -108,7 +122,13 @@ class Engines:
         if self.before:
             await self.before(model)
         status = self.failing.get(model, 200)
-        parts = [failure(status) if status >= 400 else chat(self.usage.get(model, Usage(1, 1)))]
+        told = chat_stream() if orjson.loads(body).get("stream") else chat(self.usage.get(model, Usage(1, 1)))
+        parts = [failure(status) if status >= 400 else told]
+        if model in self.apps:
+            transport = httpx.ASGITransport(self.apps[model])
+            async with httpx.AsyncClient(transport=transport, base_url="http://engine") as client:
+                answered = await client.post(path, content=body, headers=headers)
+            status, parts = answered.status_code, [answered.content]
 
         async def read() -> bytes:
             return parts.pop() if parts else b""
@@ -130,10 +150,10 @@ class House:
     key: Key
     secret: str
 
-    async def ask(self, model: str, max_tokens: int = 1) -> httpx.Response:
+    async def ask(self, model: str, max_tokens: int = 1, **fields: Any) -> httpx.Response:
         """Ask with the key."""
         headers = {"authorization": f"Bearer {self.secret}"}
-        body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": max_tokens}
+        body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": max_tokens, **fields}
         transport = httpx.ASGITransport(self.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
             return await client.post("/v1/chat/completions", json=body)
@@ -160,17 +180,17 @@ Opened = Callable[..., Awaitable[House]]
 
 @pytest.fixture
 async def open_house(store: Store, database_url: str, tmp_path: Path) -> AsyncIterator[Opened]:
-    """Return a function that opens the gateway for a key with the given limits."""
+    """Return a function that opens the gateway for a key with the given limits, and other settings by their names."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def opened(*limits: Limit) -> House:
+        async def opened(*limits: Limit, **told: Any) -> House:
             key, secret = await create_key(store, name="owner", limits=limits)
             access = await Access.open(database_url, OwnLeases(), replica="gateway-1")
             stack.push_async_callback(access.close)
             engines = Engines()
             late_counts = LateCounts(engines)  # type: ignore[arg-type]
             stack.push_async_callback(late_counts.wait)
-            settings = GatewaySettings(models=list(MODELS), aliases=list(ALIASES), home=tmp_path)
+            settings = GatewaySettings(models=list(MODELS), aliases=list(ALIASES), home=tmp_path, **told)
             parts: dict[str, Any] = {part.name: None for part in fields(Services)}
             parts |= {
                 "settings": settings,
