@@ -18,13 +18,14 @@ _OF_OPENAI = frozenset({"content", "refusal", "logprobs", "finish_reason", "serv
 
 def completion(answer: dict[str, Any]) -> dict[str, Any]:
     """Return a whole answer with the fields that OpenAI's schema requires, and no nulls beside them."""
-    for choice in answer.get("choices", ()):
+    choices = [choice for choice in answer.get("choices") or () if isinstance(choice, dict)]
+    for choice in choices:
         if message := choice.get("message"):
             choice["message"] = _message(message)
         choice.pop("stop_reason", None)
         if "content" in (choice.get("logprobs") or {}):
             choice["logprobs"].setdefault("refusal", None)
-    answer["choices"] = [told(choice) for choice in answer.get("choices", ())]
+    answer["choices"] = [told(choice) for choice in choices]
     if isinstance(answer.get("usage"), dict):
         answer["usage"] = usage(answer["usage"])
     if answer.get("object") == "text_completion":
@@ -56,7 +57,7 @@ def calling(chunk: dict[str, Any]) -> dict[str, Any]:
     """Return a chunk that opens tool calls with their ids and empty arguments as OpenAI sends them."""
     for choice in chunk.get("choices") or ():
         for call in (choice.get("delta") or {}).get("tool_calls") or ():
-            if "id" in call:
+            if call.get("id"):
                 call["id"] = _call_id(call["id"])
                 call.setdefault("function", {}).setdefault("arguments", "")
     return chunk
@@ -64,10 +65,11 @@ def calling(chunk: dict[str, Any]) -> dict[str, Any]:
 
 def ending(chunk: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a chunk that ends a choice as OpenAI sends it: the last delta, then an empty one with the reason."""
-    last = [choice for choice in chunk["choices"] if any((choice.get("delta") or {}).values())]
+    choices = chunk.get("choices") or []
+    last = [choice for choice in choices if any((choice.get("delta") or {}).values())]
     if last:
         yield {**chunk, "choices": [{**choice, "finish_reason": None} for choice in last]}
-    ends = [{**choice, "delta": {}, "logprobs": None} for choice in chunk["choices"] if choice.get("finish_reason")]
+    ends = [{**choice, "delta": {}, "logprobs": None} for choice in choices if choice.get("finish_reason")]
     yield {**chunk, "choices": ends}
 
 
@@ -75,12 +77,12 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     calls = message.get("tool_calls")
     if calls:
         message["content"] = message.get("content") or None
-        message["tool_calls"] = [{**call, "id": _call_id(call["id"])} for call in calls]
+        message["tool_calls"] = [{**call, "id": _call_id(call.get("id"))} for call in calls]
     return {**told(message), "annotations": message.get("annotations") or []}
 
 
-def _call_id(given: str) -> str:
-    return f"call_{given.removeprefix(FOREIGN_CALL)}" if given.startswith(FOREIGN_CALL) else given
+def _call_id(given: Any) -> Any:
+    return f"call_{given.removeprefix(FOREIGN_CALL)}" if str(given).startswith(FOREIGN_CALL) else given
 
 
 def told(fields: dict[str, Any]) -> dict[str, Any]:

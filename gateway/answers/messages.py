@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-import orjson
-
 from auth.usage import Usage, whole_number
 from gateway.answers.engine_errors import from_engine
+from gateway.answers.form import named, parsed
 from gateway.answers.relay import Stream
 from gateway.http import errors
 from gateway.http.dialects import ANTHROPIC
 
 _DELTA = b"event: content_block_delta\n"
 _RARE = (b"event: message_delta\n", b"event: message_stop\n", b"event: error\n")
+_EVENT = b"event: "
 _STOP, _ERROR, _USAGE = b"event: message_stop\n", b"event: error\n", b"event: message_delta\n"
 
 
@@ -46,6 +46,8 @@ class MessageStream(Stream):
 
     def mended(self, whole: bytes) -> bytes:
         """Return whole events as the client should see them, and note what they tell."""
+        if whole.count(_EVENT) != whole.count(b"\n\n"):
+            whole = b"".join(map(named, whole.split(b"\n\n")[:-1]))
         self.events += whole.count(b"\n\n")
         self.deltas += whole.count(_DELTA)
         if any(event in whole for event in _RARE):
@@ -60,7 +62,7 @@ class MessageStream(Stream):
         if event.startswith(_STOP):
             self.done = True
         elif event.startswith(_USAGE):
-            told = orjson.loads(event.partition(b"data: ")[2])
-            self.usage = usage_of_message(told.get("usage"))
-            self.finish_reason = told["delta"].get("stop_reason")
+            told = parsed(event.partition(b"data: ")[2])
+            self.usage = usage_of_message(told.get("usage")) or self.usage
+            self.finish_reason = (told.get("delta") or {}).get("stop_reason") or self.finish_reason
         return event + b"\n\n"

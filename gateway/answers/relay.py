@@ -1,7 +1,8 @@
 """Bytes from an engine to a client: whole events only.
 
 No chunk is parsed as JSON on its way. What a stream must notice (its end, an error, the usage) it finds by byte
-patterns that cannot occur inside a JSON string, where every quote is escaped.
+patterns that cannot occur inside a JSON string, where every quote is escaped. They hold for the form that
+``engines.base`` states; an event that does not begin as that form's do is parsed, and put into it.
 """
 
 import asyncio
@@ -16,6 +17,9 @@ from gateway.answers.answer import EngineLost
 from gateway.http import errors
 
 KEEP_ALIVE = b": keep-alive\n\n"
+
+EVENT_LIMIT = 16 * 2**20
+"""Bytes of one event; an engine that never ends it would fill our memory."""
 
 Read = Callable[[], Awaitable[bytes]]
 Send = Callable[[bytes], Awaitable[None]]
@@ -85,6 +89,8 @@ class Stream(ABC):
             chunk = await _first(read, send, keep_alive_s)
             while chunk and not self.done:
                 held = held + chunk if held else chunk
+                if b"\r" in held:  # no JSON has one
+                    held = held.replace(b"\r\n", b"\n")
                 end = held.rfind(b"\n\n") + 2
                 if end >= 2:
                     whole, held = (held, b"") if end == len(held) else (held[:end], held[end:])
@@ -93,8 +99,13 @@ class Stream(ABC):
                         self.first_event_at = time.monotonic()
                     if events:
                         await send(events)
+                elif len(held) > EVENT_LIMIT:
+                    break
                 if not self.done:
                     chunk = await read()
+            # Some close right behind their last line.
+            if not chunk and held.strip() and (events := self.mended(held.strip() + b"\n\n")):
+                await send(events)
         except EngineLost:
             pass
         if not self.done:

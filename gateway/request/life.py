@@ -14,6 +14,7 @@ from auth.usage import Usage
 from engines.base import REQUEST_HEADER
 from gateway.answers.answer import Answer, EngineLost
 from gateway.answers.engine_errors import UPSTREAM_MISCONFIGURED, UpstreamLimited, from_engine
+from gateway.answers.form import parsed
 from gateway.config.settings import ModelEntry
 from gateway.endpoints.call import Call
 from gateway.http import errors
@@ -180,7 +181,10 @@ async def _relay_stream(answer: Answer, call: Call, settlement: Settlement, keep
 
 
 async def _relay_whole(answer: Answer, call: Call, settlement: Settlement) -> None:
-    whole = call.form.whole(orjson.loads(await _whole(answer)))
+    try:
+        whole = call.form.whole(parsed(await _whole(answer)))
+    except EngineLost:
+        raise errors.engine_lost() from None
     settlement.completed(whole)
     await settlement.response.json(answer.status, orjson.dumps(whole.body))
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from auth.usage import Usage
+from gateway.answers.form import named, parsed
 from gateway.answers.relay import Stream, cached_in
 from gateway.endpoints.call import Call, Whole
 from gateway.endpoints.responses.turn import Turn
@@ -65,6 +66,8 @@ class ResponseStream(Stream):
 
     def mended(self, whole: bytes) -> bytes:
         """Return whole events as the client should see them, and note what they tell."""
+        if whole.count(b"event: ") != whole.count(b"\n\n"):
+            whole = b"".join(map(named, whole.split(b"\n\n")[:-1]))
         self.deltas += len(_DELTA.findall(whole))
         if _RARE.search(whole):
             whole = b"".join(self._mended_event(event) for event in whole.split(b"\n\n")[:-1])
@@ -81,12 +84,13 @@ class ResponseStream(Stream):
         self.turn.events += 1
         if not _RARE.match(event):
             return event + b"\n\n"
-        told = orjson.loads(event.partition(b"data: ")[2])
-        response = self.turn.told(told["response"])
+        told = parsed(event.partition(b"data: ")[2])
+        held = told.get("response")
+        response = self.turn.told(held if isinstance(held, dict) else {})
         if self.turn.has_ended:
             self.done = True
             self.usage, self.finish_reason = usage_of_response(response), _finish_reason(response)
-        return _event(told["type"], told["sequence_number"], response=response)
+        return _event(told["type"], told.get("sequence_number", self.turn.events - 1), response=response)
 
 
 class StreamErrors(OpenAI):
