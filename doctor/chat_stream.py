@@ -2,6 +2,7 @@
 
 from doctor.chat import inner_word
 from doctor.check import check
+from doctor.form import mistakes
 from doctor.server import CHAT, Server
 from doctor.verdict import expect, expect_equal
 
@@ -25,6 +26,12 @@ async def no_event_is_cut_between_two_http_chunks(server: Server) -> None:
 async def events_are_compact_json(server: Server) -> None:
     body = (await server.chat_stream()).reply.body
     expect(b'"choices": ' not in body, "there are blanks between JSON's tokens")
+
+
+@check("C4.1", "streaming", extra=True)
+async def a_chat_is_in_the_form_of_raygates_engines(server: Server) -> None:
+    stream = await server.chat_stream(n=2, temperature=1, max_tokens=8, stream_options={"include_usage": True})
+    expect_equal("what is not", mistakes(stream.reply.body, has_usage=True, comments=True), [])
 
 
 @check("C4.1", "streaming")

@@ -1,6 +1,7 @@
 """Completions of a text."""
 
 from doctor.check import check
+from doctor.form import mistakes
 from doctor.server import COMPLETIONS, Server
 from doctor.verdict import expect, expect_equal
 
@@ -37,6 +38,13 @@ async def all_chunks_of_a_completion_share_their_head(server: Server) -> None:
     expect_equal("the number of heads", len(heads), 1)
     expect_equal("object", stream.chunks[0]["object"], "text_completion")
     expect_equal("the number of usages", len(stream.usages()), 1)
+
+
+@check("C6.1", "completions", extra=True)
+async def a_completion_is_in_the_form_of_raygates_engines(server: Server) -> None:
+    stream = await server.complete_stream(prompt=["One", "Two"], stream_options={"include_usage": True})
+    found = mistakes(stream.reply.body, is_chat=False, has_usage=True, comments=True)
+    expect_equal("what is not", found, [])
 
 
 @check("C6.2", "completions")

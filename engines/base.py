@@ -21,13 +21,26 @@ To add an engine, write one file with one class and one builder::
 What an engine's app owes the gateway:
 
 * the paths, bodies and status codes of the OpenAI API, under ``/v1``;
-* ``usage`` in every answer, with integers; of a stream in a last chunk, with ``"choices":[]``, when
-  ``stream_options.include_usage`` is true, and in no other chunk;
-* streams of chunks in one spelling, for the gateway finds what it must notice by bytes: ``data: ``, compact JSON and
-  two newlines, no comments, names or ids; in a choice an ``index``, a ``delta`` (or ``text``) and ``finish_reason``,
-  which is a text once and null before; an error as ``data: {"error":{...}}`` with nothing before that key;
-  ``data: [DONE]`` last. ``engines.upstream`` makes this form of what other servers send;
-* whole server-sent events in each ASGI send;
+* ``usage`` in every whole answer, with integers;
+* streams of completions in one form, for the gateway finds what it must notice by bytes. What is outside it is parsed,
+  which costs time. ``engines.upstream`` makes it of what other servers send; ``doctor.form`` holds bytes against it:
+
+  * an event is ``data: ``, compact JSON and two newlines: no comments, names or ids, no CR; whole events in each ASGI
+    send; ``data: [DONE]`` is the last;
+  * a chunk begins with ``{"id":"``; its ``id``, ``object`` (``chat.completion.chunk`` or ``text_completion``),
+    ``created`` (an integer) and ``model`` are the same in all;
+  * ``choices`` has objects with an ``index``, a ``delta`` (an object; of a text, ``text``) and ``finish_reason``: null,
+    and once a text, after which the choice says nothing more. It is ``stop``, ``length``, ``tool_calls``,
+    ``content_filter`` or ``function_call``;
+  * a choice's first ``delta`` alone has ``"role":"assistant"``; ``content`` is a text or null; a part of a tool call
+    has an ``index``, which counts from 0, and ``function.arguments`` as text; the call's first part alone has ``id``
+    and ``function.name``;
+  * with ``stream_options.include_usage`` there is one more chunk, the last: ``"choices":[]``, and ``usage`` with
+    integers from 0, ``total_tokens`` the sum. No other chunk is without choices, or has a usage that is not null;
+  * what fails ends with ``data: {"error":{...}}``, an object of that key alone with the API's four fields, and
+    ``[DONE]``;
+* streams of ``/v1/messages`` and ``/v1/responses`` as events of two lines, ``event: `` and ``data: ``, as those APIs
+  have them;
 * an end to the work when the request's task is cancelled, since that is how a client's absence arrives;
 * if it can, its own count of a request that ends so: ``count_with`` of ``engines.used``.
 """

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from doctor.form import mistakes
 from engines.base import EngineSettings
 from engines.upstream import UpstreamEngine
 
@@ -71,9 +72,12 @@ async def client(made: UpstreamEngine) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def streamed(client: httpx.AsyncClient, **fields: Any) -> list[Any]:
-    answer = await client.post("/chat/completions", json={**ASKED, "stream": True, **fields})
+async def streamed(client: httpx.AsyncClient, path: str = "/chat/completions", **fields: Any) -> list[Any]:
+    """Return the chunks of a stream, which is in the form that engines owe."""
+    answer = await client.post(path, json={**ASKED, "stream": True, **fields})
     assert answer.status_code == 200
+    has_usage = '"usage":{' in answer.text
+    assert mistakes(answer.content, is_chat=path == "/chat/completions", has_usage=has_usage) == []
     *blocks, done, rest = answer.text.split("\n\n")
     assert (done, rest) == ("data: [DONE]", "")
     return [json.loads(block.removeprefix("data: ")) for block in blocks]
