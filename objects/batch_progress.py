@@ -73,6 +73,13 @@ async def fail_batch(office: Office, batch: Batch, mistakes: Sequence[Mistake]) 
         await _move(connection, batch, ("validating",), values)
 
 
+async def tell_waits(office: Office, batch: Batch, reasons: Sequence[Mistake]) -> None:
+    """Tell why lines of a batch wait; without reasons none does."""
+    async with office.writing() as connection:
+        values = {"errors": dump_mistakes(reasons) if reasons else None}
+        await _move(connection, batch, ("in_progress", "cancelling"), values)
+
+
 async def finalize_batch(office: Office, batch: Batch) -> None:
     """No line of a batch is to run any more: its files are being written. One that is cancelled stays so until then."""
     async with office.writing() as connection:

@@ -15,6 +15,7 @@ from gateway.answers.engine_errors import UPSTREAM_MISCONFIGURED
 from gateway.batches.ask import Reply, ask
 from gateway.batches.idleness import Lane, Lanes, MadeWay
 from gateway.batches.lines import Line, parse_line
+from gateway.batches.notices import WORTH_TELLING_S, Notices
 from gateway.batches.owner import KEY_GONE, KeyGone, Owner
 from gateway.batches.pauses import Pauses
 from gateway.batches.recorder import Recorder, patiently, recording
@@ -78,6 +79,10 @@ class Work:
     _again: deque[Todo] = field(default_factory=deque)
     _in_flight: int = 0
     _pauses: Pauses = field(default_factory=Pauses)
+    _notices: Notices = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._notices = Notices(self.office, self.batch)
 
     async def run(self) -> Ended:
         """Run every line that has no result yet; return how the batch has ended.
@@ -86,6 +91,7 @@ class Work:
             Deposed: another gateway replica runs the batches.
             ObjectError: the input cannot be read.
         """
+        await self._notices.begin()
         async with (
             recording(self.office, self.services.access.ledger, self.batch) as recorder,
             asyncio.TaskGroup() as lines,
@@ -201,21 +207,26 @@ class Work:
             log.exception("batch line failed", batch=self.batch.id, line=todo.number, error=type(error).__name__)
             fault = errors.internal()
             return Reply(fault.status, fault.body(), NOTHING, fault)
-        if reply.error and self._is_for_later(reply.error, todo):
+        if reply.error and await self._is_for_later(reply.error, todo):
             return None
         self._pauses.answered(self._asked(todo))
+        await self._notices.goes_on(self._asked(todo))
         return reply
 
-    def _is_for_later(self, error: errors.ApiError, todo: Todo) -> bool:
+    async def _is_for_later(self, error: errors.ApiError, todo: Todo) -> bool:
         """Say whether a line should run again rather than keep this error, and note when."""
         model = self._asked(todo)
         if error.code == UPSTREAM_MISCONFIGURED:
             if again_s := self._pauses.refused(model):
                 log.warning("batch lines wait", batch=self.batch.id, model=model, reason=error.code, again_s=again_s)
+            await self._notices.waits(model, error)
             return True
         may_wait = error.status in (401, 503) or error.code == "rate_limit_exceeded"
         if may_wait and (error.status != 429 or "retry-after-ms" in error.headers):
-            self._pauses.told(model, float(error.headers.get("retry-after-ms", _BUSY_PAUSE_MS)) / 1000)
+            again_s = float(error.headers.get("retry-after-ms", _BUSY_PAUSE_MS)) / 1000
+            self._pauses.told(model, again_s)
+            if again_s >= WORTH_TELLING_S:
+                await self._notices.waits(model, error)
             return True
         todo.attempts += 1
         return error.status == 500 and todo.attempts < ATTEMPTS

@@ -1,7 +1,7 @@
 """Batches whose model's provider refuses us, or takes no more requests now: their lines wait, and say why."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from gateway.batches.lines import parse_line
 from gateway.batches.pauses import Pauses
 from gateway.batches.runner import batches_run
 from gateway.config.settings import AliasEntry, WeightedModel
+from gateway.routes.batches import BatchObject
+from objects.batches import Batch, Mistake
 from tests.unit.gateway.batches.conftest import CHAT, House, line
 
 
@@ -72,10 +74,60 @@ async def test_a_batch_whose_provider_refuses_us_goes_on_when_that_is_mended(
                     await asyncio.sleep(0.02)
             refusing.status = 200
             done = await house.until(batch, "completed", "failed")
+    assert done.errors == []
     assert (done.status, done.completed, done.failed) == ("completed", 5, 0)
     assert (await house.services.readiness.all())["echo"].state == "ready"
     waits = [event for event in logs if event["event"] == "batch lines wait"]
     assert {(event["model"], event["reason"]) for event in waits} == {("echo", "upstream_misconfigured")}
+
+
+async def told(house: House, batch: Batch) -> Sequence[Mistake]:
+    """Return why lines of a batch wait, once it says so."""
+    async with asyncio.timeout(10):
+        while not (errors := (await house.again(batch)).errors):
+            await asyncio.sleep(0.02)
+    return errors
+
+
+async def test_a_batch_that_is_refused_says_so_until_it_goes_on(
+    house: House, provider: Callable[..., Provider], impatient: None
+) -> None:
+    refusing = provider(401)
+    batch = await house.batch(line("one"), line("two"))
+    async with batches_run(house.services, "gateway-1"):
+        [reason] = await told(house, batch)
+        assert (reason.code, reason.param, reason.line) == ("upstream_misconfigured", "model", None)
+        assert reason.message.startswith("Lines for 'echo' wait: ")
+        assert BatchObject.of(await house.again(batch)).status == "in_progress"
+        refusing.status = 200
+        assert (await house.until(batch, "completed")).errors == []
+
+
+async def test_a_batch_says_that_its_provider_makes_it_wait_for_long(
+    house: House, provider: Callable[..., Provider]
+) -> None:
+    provider(429, retry_after="3600")
+    batch = await house.batch(line("one"))
+    async with batches_run(house.services, "gateway-1"):
+        [reason] = await told(house, batch)
+    assert reason.code == "rate_limit_exceeded"
+
+
+async def test_what_a_run_that_broke_off_has_told_is_taken_back(
+    house: House, provider: Callable[..., Provider]
+) -> None:
+    refusing = provider(401)
+    batch = await house.batch(line("one"))
+    async with batches_run(house.services, "gateway-1"):
+        await told(house, batch)
+    refusing.status = 200
+    house.engine.may_answer.clear()
+    house.engine.arrived.clear()
+    async with batches_run(house.services, "gateway-1"):
+        await house.engine.arrived.wait()
+        assert (await house.again(batch)).errors == []
+        house.engine.may_answer.set()
+        await house.until(batch, "completed")
 
 
 @pytest.mark.parametrize("status", [429, 503])
