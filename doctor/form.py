@@ -121,7 +121,7 @@ class _Reader:
                 yield "there is a usage beside choices"
             return
         self.usages += 1
-        counts = [usage.get(name) for name in _COUNTS] if isinstance(usage, dict) else []
+        counts: list[Any] = [usage.get(name) for name in _COUNTS] if isinstance(usage, dict) else []
         if not counts or not all(_is(count, int) and count >= 0 for count in counts):
             yield "choices are empty, and there is no usage of counts"
         elif counts[0] + counts[1] != counts[2]:
