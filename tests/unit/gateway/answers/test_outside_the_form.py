@@ -1,10 +1,14 @@
 """An engine whose streams are outside the form, as an operator's own may be: parsed, and told all the same."""
 
+import asyncio
+import itertools
 import json
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from auth.usage import Usage
 from gateway.answers.answer import EngineLost
@@ -84,6 +88,22 @@ async def test_a_text_has_its_text_where_the_engine_leaves_it_out() -> None:
     body = events(json.dumps({"choices": [{"text": "a"}]}), json.dumps({"choices": [{"finish_reason": "stop"}]}))
     said, end = await told(stream, body + events("[DONE]"))
     assert (said["choices"][0]["text"], end["choices"][0]["text"], stream.finish_reason) == ("a", "", "stop")
+
+
+@given(st.data(), st.sampled_from([", ", ","]), st.sampled_from([": ", ":"]), st.sampled_from(["\n\n", "\r\n\r\n"]))
+def test_any_cut_and_any_spelling_are_the_same_answer(data: st.DataObject, comma: str, colon: str, end: str) -> None:
+    texts = [data.draw(st.text(max_size=10)) for _ in range(2)]
+    parts = [{"index": 0, "delta": {"content": text}, "finish_reason": None} for text in texts]
+    told = [{"object": "x", "choices": [part]} for part in parts]
+    spelled = [json.dumps(each, separators=(comma, colon)) for each in (*told, json.loads(STOP), json.loads(LAST))]
+    body = events(*spelled, "[DONE]", end=end)
+    cuts = sorted({0, len(body), *data.draw(st.lists(st.integers(0, len(body)), max_size=8))})
+    stream = ChatStream()
+    sent = asyncio.run(relayed(stream, [body[start:stop] for start, stop in itertools.pairwise(cuts)]))
+    *blocks, _, _ = b"".join(sent).split(b"\n\n")
+    choices = [choice for block in blocks for choice in orjson.loads(block[6:])["choices"]]
+    assert [choice["delta"].get("content") for choice in choices] == [*texts, None]
+    assert (stream.usage, stream.finish_reason, stream.error) == (Usage(3, 2), "stop", None)
 
 
 @pytest.mark.parametrize("cut", range(1, 4))
