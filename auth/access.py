@@ -16,6 +16,7 @@ A request's life with it::
         access.ledger.record(row)                                       # always
 """
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -30,7 +31,9 @@ from auth.slowdown import Slowdown
 from auth.snapshot import KeySnapshot
 from auth.store import Store
 from auth.tokens import ID_PREFIX, Tokens, token_in
-from auth.usage import FREE, Price, Usage
+from auth.usage import FREE, NOTHING, Price, Usage
+
+_TOKEN = Usage(completion_tokens=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +116,35 @@ class Access:
             return self.tokens.is_valid(key)
         return self.keys.is_valid(key)
 
-    def holds(self, key: Key, model: str | None = None) -> bool:
-        """Say whether a key may still do what it was let in for: ask a model, by the name that it asked for.
+    def current(self, key: Key, needs: Sequence[str] = (INFERENCE,), model: str | None = None) -> Key | None:
+        """Return a key as it is now, if it may still do what it was let in for; it may have been narrowed since.
 
         Args:
-            key: as it was identified; it may have been narrowed since.
-            model: what it asks; ``None`` while that is not known.
+            key: as it was identified.
+            needs: the scopes of which it must have one.
+            model: what it asks, by the name that it asked for; ``None`` while that is not known.
         """
         if self.tokens and key.id.startswith(ID_PREFIX):
-            return self.tokens.is_valid(key)
-        now = self.keys.current(key)
-        return now is not None and INFERENCE in now.scopes and (model is None or may_use(now, model))
+            now = key if self.tokens.is_valid(key) else None
+        else:
+            now = self.keys.current(key)
+        if now is None or not set(needs) & set(now.scopes):
+            return None
+        return now if model is None or may_use(now, model) else None
 
     def counts_prompts(self, key: Key, *, model: str, asked: str | None = None) -> bool:
         """Say whether a limit of the key or its project counts the prompts that ``model`` is sent for ``asked``."""
         names = (model, asked or model)
         limits = (*key.limits, *self.keys.project(key).limits)
         return any(limit.counts_prompts and limit.applies_to(names) for limit in limits)
+
+    def counts_completions(self, key: Key, *, model: str, price: Price, asked: str | None = None) -> bool:
+        """Say whether each token that ``model`` answers, at its price, takes of a limit of the key or its project."""
+        names = (model, asked or model)
+        limits = (*key.limits, *self.keys.project(key).limits)
+        return any(
+            limit.charged(_TOKEN, price) > limit.charged(NOTHING, price) for limit in limits if limit.applies_to(names)
+        )
 
     def reserve(
         self, key: Key, *, model: str, asked: str | None = None, estimate: Usage, price: Price = FREE

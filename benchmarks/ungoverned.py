@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -79,11 +80,15 @@ class OpenDoor:
         """Let anybody in."""
         return ANYBODY
 
-    def is_valid(self, key: Key) -> bool:
+    def current(self, key: Key, needs: Sequence[str], model: str | None) -> Key:
         """Let everybody stay."""
-        return True
+        return key
 
     def counts_prompts(self, key: Key, *, model: str, asked: str) -> bool:
+        """Count nothing."""
+        return False
+
+    def counts_completions(self, key: Key, *, model: str, price: Price, asked: str) -> bool:
         """Count nothing."""
         return False
 

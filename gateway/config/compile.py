@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from engines.base import application_name
-from gateway.config.schema import WITH_WEIGHTS, Config, ModelConfig, Replicas
+from gateway.config.schema import WITH_WEIGHTS, Config, EchoArgs, ModelConfig, Replicas
 
 HEALTH_CHECK_PERIOD_S = 2
 """How soon Serve notices that an engine died."""
@@ -88,6 +88,8 @@ def _entry(model: ModelConfig) -> dict[str, Any]:
         entry["context_length"] = context_length
     if model.source and model.engine in WITH_WEIGHTS:
         entry["source"] = model.source
+    if model.engine == "echo":
+        entry["default_max_tokens"] = EchoArgs.model_validate(model.engine_args).default_max_tokens
     if model.price:
         entry["price"] = model.price.model_dump(exclude_none=True)
     return entry

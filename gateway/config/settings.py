@@ -34,6 +34,7 @@ class ModelEntry(_Frozen):
         context_length: tokens of prompt and completion together, where the operator has bounded them.
         source: where the weights and so the tokenizer come from; see :class:`engines.base.EngineSettings`.
         price: money per million tokens, for budgets and the ledger.
+        default_max_tokens: tokens of an answer for which nobody sets a bound; ``None`` means those of the context.
     """
 
     name: str = Field(pattern=NAME_PATTERN)
@@ -43,6 +44,7 @@ class ModelEntry(_Frozen):
     context_length: int | None = None
     source: str | None = None
     price: Price = FREE
+    default_max_tokens: int | None = None
 
     @property
     def application(self) -> str:
@@ -74,7 +76,8 @@ class AliasEntry(_Frozen):
 class Bounds(_Frozen):
     """Limits on everything that comes from outside. Sizes in bytes, times in seconds.
 
-    ``assumed_completion_tokens`` are reserved for each choice of a request that sets no ``max_tokens``.
+    ``assumed_completion_tokens`` are reserved for each choice of a request that sets no ``max_tokens``; its engine is
+    told so, where a limit counts them.
     """
 
     max_body_bytes: int = Field(default=10 * 2**20, ge=1024)

@@ -1,8 +1,8 @@
 """A request to a model, parsed: what is asked, of which model, in what form."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -63,6 +63,8 @@ class Call:
         stream: whether the answer is a stream of events.
         include_usage: whether the client wants a stream's usage chunk.
         max_tokens: completion tokens of one choice at most; ``None`` when the client does not bound them.
+        max_tokens_field: where an engine is told of that bound, if the client has not set it; ``None`` where it cannot
+            be told.
         choices: how many completions are asked for.
         user, metadata: what the client says of itself; stored, never trusted.
         dropped: names of fields that came and that the endpoint does not have, fit for a header.
@@ -77,10 +79,17 @@ class Call:
     stream: bool = False
     include_usage: bool = False
     max_tokens: int | None = None
+    max_tokens_field: str | None = None
     choices: int = 1
     user: str | None = None
     metadata: Mapping[str, str] | None = None
     dropped: Sequence[str] = ()
+
+    def bounded(self, max_tokens: int) -> Self:
+        """Return the call with a bound on each choice, which the engine is told, in place of none."""
+        if self.max_tokens is not None or self.max_tokens_field is None:
+            return self
+        return replace(self, max_tokens=max_tokens, payload={**self.payload, self.max_tokens_field: max_tokens})
 
     def body_for(self, model: str, cache_salt: str | None = None) -> tuple[str, bytes]:
         """Return the content type and the body for the engine of ``model``.
@@ -95,9 +104,32 @@ class Call:
         return "application/json", orjson.dumps(payload)
 
 
-def texts_of(content: Any) -> Iterable[str]:
-    """Yield the texts of a message's or an input's content: a string, or parts of which some have a ``text``."""
+_SILENT = frozenset(
+    {
+        *("type", "role", "status", "id", "call_id", "tool_call_id", "tool_use_id", "uuid"),
+        *("cache_control", "detail", "encrypted_content", "signature"),
+        *("audio", "audio_embeds", "audio_url", "data", "file", "file_data", "file_id", "file_url", "image_embeds"),
+        *("image_pil", "image_url", "input_audio", "source", "video_embeds", "video_url"),
+    }
+)
+"""Fields of a part that are no text of the prompt: what links it, and media, whose tokens only the engine can count."""
+
+
+def texts_of(content: Any) -> Iterator[str]:
+    """Yield the texts of a message's or an input's content: a string, or parts that hold some."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, list):
-        yield from (part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+        for part in content:
+            yield from said_by(part) if isinstance(part, dict) else texts_of(part)
+
+
+def said_by(part: Mapping[str, Any]) -> Iterator[str]:
+    """Yield all texts of a part or an item: an engine may put any of them into the prompt."""
+    for name, value in part.items():
+        if name in _SILENT or not value:
+            continue
+        if isinstance(value, str | list):
+            yield from texts_of(value)
+        else:
+            yield orjson.dumps(value).decode()

@@ -109,6 +109,7 @@ def parse_chat(payload: dict[str, Any], bounds: Bounds) -> Call:
         stream=bool(body.stream),
         include_usage=body.include_usage,
         max_tokens=body.max_completion_tokens or body.max_tokens,
+        max_tokens_field="max_completion_tokens",
         choices=body.n or 1,
         user=body.user,
         metadata=body.metadata,
@@ -116,10 +117,16 @@ def parse_chat(payload: dict[str, Any], bounds: Bounds) -> Call:
 
 
 def _prompt(sent: dict[str, Any]) -> Prompt:
-    tools = sent.get("tools")
+    tools = [*sent.get("tools", ()), *_functions(sent)]
     messages = sent["messages"]
     texts = (*(text for message in messages for text in _texts(message)), *templated(sent))
     return Prompt(texts, tools=orjson.dumps(tools).decode() if tools else "", messages=messages)
+
+
+def _functions(sent: dict[str, Any]) -> list[Any]:
+    """Return what older clients call their tools."""
+    functions = sent.get("functions")
+    return functions if isinstance(functions, list) else []
 
 
 def _texts(message: dict[str, Any]) -> Iterator[str]:

@@ -108,6 +108,7 @@ def checked(body: type[ClosedBody], payload: dict[str, Any], bounds: Bounds) -> 
             raise errors.unsupported_parameter(printable(name), "This endpoint has no such field.")
         if markers[name].is_sized:
             check_size(name, value, bounds.max_schema_bytes)
+    _check_template(payload.get("chat_template_kwargs"))
     return validated(body, payload)
 
 
@@ -138,6 +139,13 @@ def without_unknown(body: type[Closed], payload: dict[str, Any]) -> tuple[dict[s
     known = listed(body).keys() | _OPERATORS_ONLY
     dropped = [printable(name) for name, value in payload.items() if name not in known and value is not None]
     return {name: value for name, value in payload.items() if name in known}, dropped
+
+
+def _check_template(arguments: Any) -> None:
+    """Refuse a template, which is a program, in place of arguments for the model's own."""
+    if isinstance(arguments, dict):
+        for name in sorted(_OPERATORS_ONLY & arguments.keys()):
+            raise errors.unsupported_parameter(f"chat_template_kwargs.{name}", "It is not for clients to set.")
 
 
 def check_size(name: str, value: Any, limit: int) -> None:

@@ -63,16 +63,18 @@ def parse_completion(payload: dict[str, Any], bounds: Bounds) -> Call:
     choices = prompts * (body.n or 1)
     if choices > bounds.max_choices:
         raise errors.invalid_value("prompt", f"Prompts times 'n' come to more than {bounds.max_choices} completions.")
+    # Said to the engine as well: a server elsewhere may have another default, or none.
+    sent = {"max_tokens": DEFAULT_MAX_TOKENS, **with_usage(forwarded(CompletionBody, payload))}
     return Call(
         path=paths.COMPLETIONS,
         form=CompletionForm(),
         model=body.model,
-        payload=with_usage(forwarded(CompletionBody, payload)),
+        payload=sent,
         prompt=prompt,
         prompt_field="prompt",
         stream=bool(body.stream),
         include_usage=body.include_usage,
-        max_tokens=DEFAULT_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
+        max_tokens=sent["max_tokens"],
         choices=choices,
         user=body.user,
     )

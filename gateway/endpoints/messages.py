@@ -144,8 +144,3 @@ def _texts(payload: dict[str, Any]) -> Iterator[str]:
     yield from templated(payload)
     for message in payload["messages"]:
         yield from texts_of(message["content"])
-        if isinstance(message["content"], list):
-            for block in message["content"]:
-                yield from texts_of(block.get("content"))  # what a tool has returned
-                if called := block.get("input"):
-                    yield orjson.dumps(called).decode()

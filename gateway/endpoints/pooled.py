@@ -16,11 +16,12 @@ class PooledForm:
     Attributes:
         counted: whether the engine computes with the prompt, and so tells its tokens.
         foreign: fields of the engine's answer that the API's does not have.
+        salted: see ``Form``.
     """
 
     counted: bool
     foreign: frozenset[str] = frozenset()
-    salted = False
+    salted: bool = True
 
     def whole(self, answer: dict[str, Any]) -> Whole:
         """Read an answer that came whole."""
@@ -35,4 +36,4 @@ class PooledForm:
 
 EMBEDDED = PooledForm(counted=True, foreign=frozenset({"id", "created"}))
 POOLED = PooledForm(counted=True)
-UNCOUNTED = PooledForm(counted=False)
+UNCOUNTED = PooledForm(counted=False, salted=False)

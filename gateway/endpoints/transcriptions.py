@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import UploadFile
 from pydantic import Field
-from starlette.types import Receive, Scope
 
 from auth.usage import NOTHING
 from gateway import paths
@@ -17,7 +16,7 @@ from gateway.endpoints.call import Call, Prompt, Whole
 from gateway.endpoints.closed import ENGINES, EXTENSION, Closed, Engines, checked, forwarded
 from gateway.endpoints.fields import Model
 from gateway.http import errors
-from gateway.http.upload import Upload, read_upload
+from gateway.http.upload import Upload
 
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -73,16 +72,6 @@ class TranscriptionCall(Call):
         """Return the content type and the body for the engine of ``model``."""
         del cache_salt  # there is no prompt to keep
         return self.upload.encoded(model)
-
-
-async def read_transcription(scope: Scope, receive: Receive, bounds: Bounds) -> Call:
-    """Return the call that a transcription request is.
-
-    Raises:
-        ApiError: 400, 413 or 415.
-        ClientGone: when nobody waits for an answer any more.
-    """
-    return parse_transcription(await read_upload(scope, receive, bounds), bounds)
 
 
 def parse_transcription(upload: Upload, bounds: Bounds) -> Call:

@@ -53,8 +53,8 @@ async def answer(services: Services, key: Key, read: Read, response: Response, t
         call = await read()
         asked = services.models.asked_for(call.model)
         settlement.identified(asked, call)
-        watch.of_model(asked)
         models = services.models.candidates(asked, partial(may_use, key), call.path)
+        key = watch.of_model(asked)
         candidates = [terms.priced(model) for model in models]
         async with _deadline(bounds.request_timeout_s), contextlib.AsyncExitStack() as stack:
             every_s = services.settings.keep_alive_s
@@ -83,10 +83,11 @@ async def _first_answer(
     """
     problems: list[_Problem] = []
     for model in candidates:
+        bounded = _bounded(services, key, call, model, settlement)
         async with contextlib.AsyncExitStack() as attempt:
             try:
-                await attempt.enter_async_context(_admitted(services, key, call, model, settlement))
-                answer = await _ask(attempt, services, model, call, settlement)
+                await attempt.enter_async_context(_admitted(services, key, bounded, model, settlement))
+                answer = await _ask(attempt, services, model, bounded, settlement)
             except Rejected as rejection:
                 problems.append(_Problem(errors.rejected(rejection), settlement.response.limits, is_rejection=True))
             except errors.ApiError as error:
@@ -101,6 +102,20 @@ async def _first_answer(
     told = next((problem for problem in problems if problem.is_rejection), problems[-1])
     settlement.response.limits = told.limits
     raise told.error
+
+
+def _bounded(services: Services, key: Key, call: Call, model: ModelEntry, settlement: Settlement) -> Call:
+    """Return the call with the bound that is reserved for it, where it has none of its own.
+
+    Where no limit counts an answer's tokens it goes on as long as the model wants and its context allows.
+    """
+    most = services.settings.bounds.assumed_completion_tokens
+    ends_by_itself = model.default_max_tokens is not None and model.default_max_tokens <= most
+    if call.max_tokens is not None or ends_by_itself:
+        return call
+    asked = settlement.row.model_asked
+    counts = services.access.counts_completions(key, model=model.name, asked=asked, price=model.price)
+    return call.bounded(most) if counts else call
 
 
 @contextlib.asynccontextmanager

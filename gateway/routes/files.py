@@ -1,6 +1,7 @@
 """``/v1/files``: as in OpenAI's API reference."""
 
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Annotated, Any, Literal, Self
 
@@ -8,11 +9,12 @@ from fastapi import APIRouter, Query, Request, Security
 from fastapi.responses import StreamingResponse
 from pydantic import Field, TypeAdapter, ValidationError
 
-from auth.keys import INFERENCE
+from auth.keys import INFERENCE, Key
 from gateway.http import errors
 from gateway.http.file_upload import Upload, UploadBounds, receive_upload
 from gateway.http.filenames import disposition
 from gateway.request.services import Services
+from gateway.request.validity import while_valid
 from gateway.routes.admin.guard import BEARER, guarded
 from gateway.routes.admin.problems import NOT_FOUND, PROBLEMS
 from gateway.routes.objects import After, Asker, Deleted, Item, ItemList, ObjectId
@@ -88,7 +90,7 @@ def files_router(services: Services) -> APIRouter:
     @router.post("", openapi_extra=_FORM, summary="Upload a file")
     async def upload(request: Request, key: Asker) -> FileObject:
         bounds = UploadBounds(settings.files.max_bytes, settings.files.upload_timeout_s, settings.bounds.body_timeout_s)
-        async with files.adding(key.project) as (new, write):
+        async with while_valid(services.access, key), files.adding(key.project) as (new, write):
             form = await receive_upload(request.scope, request.receive, write, bounds)
             purpose, expires_after_s = _fields(form)
         return FileObject.of(
@@ -128,9 +130,21 @@ def files_router(services: Services) -> APIRouter:
         pieces = files.storage.read(file.id)
         first = await anext(pieces, b"")  # a storage that fails must do so before the status has left
         headers = {"content-length": str(file.bytes), "content-disposition": disposition(file.filename)}
-        return StreamingResponse(_joined(first, pieces), media_type="application/octet-stream", headers=headers)
+        sent = _while_valid(partial(services.access.current, key), _joined(first, pieces))
+        return StreamingResponse(sent, media_type="application/octet-stream", headers=headers)
 
     return router
+
+
+async def _while_valid(
+    current: Callable[[], Key | None], pieces: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    """Yield a download's pieces until its key does not hold any more."""
+    async with contextlib.aclosing(pieces):
+        async for piece in pieces:
+            if current() is None:
+                raise errors.unauthenticated(missing=False)
+            yield piece
 
 
 async def _joined(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

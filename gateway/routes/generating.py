@@ -16,6 +16,7 @@ from gateway.endpoints.closed import Closed, without_unknown
 from gateway.http.body import read_json
 from gateway.http.dialects import ANTHROPIC, OPENAI, Dialect
 from gateway.http.exchange import Response
+from gateway.http.upload import read_upload
 from gateway.request.identify import identify
 from gateway.request.life import answer
 from gateway.request.services import Services
@@ -45,8 +46,11 @@ class Endpoint:
 
 
 async def _upload(scope: Scope, receive: Receive, settings: GatewaySettings) -> Call:
-    """Read an upload, whose fields are refused when the endpoint does not have them."""
-    return await transcriptions.read_transcription(scope, receive, settings.bounds)
+    upload = await read_upload(scope, receive, settings.bounds)
+    if settings.unknown_fields == "refuse":
+        return transcriptions.parse_transcription(upload, settings.bounds)
+    known, dropped = without_unknown(transcriptions.TranscriptionBody, upload.fields)
+    return replace(transcriptions.parse_transcription(replace(upload, fields=known), settings.bounds), dropped=dropped)
 
 
 def _endpoint(

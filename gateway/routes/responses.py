@@ -23,6 +23,7 @@ from gateway.http.outage import database_needed
 from gateway.request.identify import identify
 from gateway.request.life import answer
 from gateway.request.services import Services
+from gateway.request.validity import while_valid
 from gateway.responses.background import Background
 from gateway.responses.begin import begin
 from gateway.responses.respond import respond
@@ -81,7 +82,8 @@ class _Create:
         key = identify(services, scope)
         bounds = services.settings.bounds
         try:
-            payload = await read_json(scope, receive, bounds)
+            async with while_valid(services.access, key):
+                payload = await read_json(scope, receive, bounds)
             if services.settings.unknown_fields == "drop":
                 payload, dropped = without_unknown(ResponseBody, payload)
                 tell_dropped(response, dropped)

@@ -92,6 +92,7 @@ def call_of(body: ResponseBody, payload: dict[str, Any], turn: Turn, before: Seq
         prompt_field="input",
         stream=is_streamed,
         max_tokens=body.max_output_tokens,
+        max_tokens_field="max_output_tokens",
         user=body.user,
         metadata=body.metadata,
     )

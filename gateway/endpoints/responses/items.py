@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from gateway.endpoints.call import Prompt, texts_of
+from gateway.endpoints.call import Prompt, said_by, texts_of
 from objects.ids import new_id
 from objects.responses import StoredResponse
 
@@ -37,7 +37,7 @@ def prompt_of(instructions: str | None, items: Sequence[Json], tools: Sequence[J
     """Return what becomes the model's prompt."""
     roles = [_ROLES.get(item.get("type", ""), item.get("role", "user")) for item in items]
     return Prompt(
-        texts=(*texts_of(instructions), *(text for item in items for text in _texts(item))),
+        texts=(*texts_of(instructions), *(text for item in items for text in said_by(item))),
         tools=orjson.dumps(tools).decode() if tools else "",
         messages=[{"role": role} for role in (["system"] if instructions else []) + roles],
     )
@@ -55,8 +55,3 @@ def _part(role: Any, text: str) -> Json:
     if role == "assistant":
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
     return {"type": "input_text", "text": text}
-
-
-def _texts(item: Json) -> Iterator[str]:
-    for name in ("content", "output", "arguments"):
-        yield from texts_of(item.get(name))

@@ -15,6 +15,7 @@ from gateway.http.body import read_json
 from gateway.http.outage import database_needed
 from gateway.request.identify import identify
 from gateway.request.services import Services
+from gateway.request.validity import while_valid
 
 BEARER = HTTPBearer(scheme_name="API key", description="A key of this gateway.", auto_error=False)
 """Describes in the OpenAPI schema how a key is shown; ``identify`` looks at it."""
@@ -32,9 +33,10 @@ def guarded(services: Services, scope: str) -> type[APIRoute]:
             takes_body = self.body_field is not None
 
             async def guard(request: Request) -> Response:
-                request.state.key = identify(services, request.scope, needs=[scope])
+                key = request.state.key = identify(services, request.scope, needs=[scope])
                 if takes_body:
-                    request = await _within_bounds(request, services.settings.bounds)
+                    async with while_valid(services.access, key, needs=[scope]):
+                        request = await _within_bounds(request, services.settings.bounds)
                 with database_needed():
                     return await handle(request)
 

@@ -58,7 +58,7 @@ def test_the_gateway_is_told_what_differs_from_its_defaults() -> None:
     )
     args = compiled["applications"][0]["args"]
     assert args == {
-        "models": [{"name": "echo", "engine": "echo"}],
+        "models": [{"name": "echo", "engine": "echo", "default_max_tokens": 64}],
         "aliases": [{"name": "a", "route": [{"model": "echo"}]}],
         "default_model": "a",
         "database_url": "postgresql+asyncpg://db/raygate",

@@ -81,7 +81,7 @@ def test_a_field_of_another_endpoint_is_refused_by_its_name(endpoint: str, name:
 def test_a_null_is_a_field_that_is_not_set(endpoint: str) -> None:
     body, parse, given = ENDPOINTS[endpoint]
     call = parse({**dict.fromkeys(listed(body)), "max_toknes": None, **given}, BOUNDS)
-    assert not isinstance(call, Call) or set(call.payload) <= set(given)
+    assert not isinstance(call, Call) or set(call.payload) - {"max_tokens"} <= set(given)
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -116,6 +116,53 @@ def test_what_a_template_may_put_into_the_prompt_is_counted() -> None:
     call = parse_chat({"messages": thoughts, "chat_template_kwargs": {"persona": "a pirate"}}, BOUNDS)
     assert "long thoughts" in " ".join(call.prompt.texts)
     assert "a pirate" in " ".join(call.prompt.texts)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "thinking", "thinking": "long thoughts"},
+        {"type": "refusal", "refusal": "long thoughts"},
+        {"type": "tool_reference", "name": "long thoughts"},
+        {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "long thoughts"}]},
+        {"type": "tool_use", "id": "t", "name": "f", "input": {"q": "long thoughts"}},
+        {"type": "of tomorrow", "told": ["long thoughts"]},
+    ],
+    ids=lambda part: part["type"],
+)
+@pytest.mark.parametrize("parse", [parse_chat, parse_messages])
+def test_whatever_a_part_says_is_counted(parse: Parse, part: dict[str, Any]) -> None:
+    call = parse({"model": "m", "max_tokens": 1, "messages": [{"role": "assistant", "content": [part]}]}, BOUNDS)
+    assert "long thoughts" in " ".join(call.prompt.texts)
+
+
+def test_a_picture_is_no_text() -> None:
+    part = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    call = parse_chat({"messages": [{"role": "user", "content": [part]}]}, BOUNDS)
+    assert list(call.prompt.texts) == []
+
+
+def test_the_functions_of_older_clients_are_counted_as_tools() -> None:
+    assert "weather" in parse_chat({"messages": MESSAGES, "functions": [{"name": "weather"}]}, BOUNDS).prompt.tools
+
+
+def test_the_default_of_a_completion_is_said_to_its_engine() -> None:
+    assert parse_completion({"prompt": "Hi"}, BOUNDS).payload["max_tokens"] == 16
+    assert parse_completion({"prompt": "Hi", "max_tokens": 0}, BOUNDS).payload["max_tokens"] == 0
+
+
+def test_an_engine_is_told_of_a_bound_unless_the_client_has_set_one() -> None:
+    free, own = parse_chat({"messages": MESSAGES}, BOUNDS), parse_chat({"messages": MESSAGES, "max_tokens": 5}, BOUNDS)
+    told = free.bounded(32)
+    assert (told.max_tokens, told.payload["max_completion_tokens"]) == (32, 32)
+    assert own.bounded(32) is own
+    assert "max_completion_tokens" not in free.payload
+
+
+@pytest.mark.parametrize("endpoint", ["chat", "completions", "messages", "count_tokens", "tokenize", "responses"])
+def test_a_template_is_the_operators_to_choose(endpoint: str) -> None:
+    error = refusal(endpoint, chat_template_kwargs={"enable_thinking": True, "chat_template": "{{ 7 * 7 }}"})
+    assert error.param == "chat_template_kwargs.chat_template"
 
 
 def test_a_score_has_two_sides_and_no_third() -> None:

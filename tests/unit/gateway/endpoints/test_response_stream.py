@@ -168,7 +168,7 @@ def test_a_prompt_is_all_that_the_model_reads() -> None:
     ]
     prompt = prompt_of("zero", items, [{"type": "function", "name": "f"}])
 
-    assert list(prompt.texts) == ["zero", "one", "two", "three"]
+    assert list(prompt.texts) == ["zero", "one", "f", "two", "three"]
     assert [message["role"] for message in prompt.messages] == ["system", "user", "assistant", "tool"]
     assert '"name":"f"' in prompt.tools
 

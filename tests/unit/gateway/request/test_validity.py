@@ -17,8 +17,8 @@ class Keys:
 
     revoked = False
 
-    def holds(self, key: object, model: str | None) -> bool:
-        return not self.revoked
+    def current(self, key: object, needs: object, model: str | None) -> object | None:
+        return None if self.revoked else self
 
 
 async def wait(keys: Keys, seconds: float) -> None:
