@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -68,6 +69,11 @@ async def run_batch(run: Run, batch: Batch, cancelled: asyncio.Event) -> None:
     await _end(run, batch, cancelled, ended, [work.failure] if work.failure else [])
 
 
+def _is_over(owner: Owner, batch: Batch, cancelled: asyncio.Event) -> bool:
+    """Say whether there is no use in going on with a look at the input."""
+    return owner.is_gone() or _over(batch, cancelled) is not None
+
+
 def _over(batch: Batch, cancelled: asyncio.Event) -> Ended | None:
     """Say how a batch is to end whatever becomes of it, if it is."""
     if cancelled.is_set():
@@ -100,10 +106,13 @@ async def _end(run: Run, batch: Batch, cancelled: asyncio.Event, ended: Ended, m
 
 async def _validated(run: Run, batch: Batch, cancelled: asyncio.Event) -> Batch:
     """Return the batch as it is after a look at its input: in progress, failed, or cancelled meanwhile."""
-    services = run.services
+    services, owner = run.services, Owner(run.services.access, batch.key)
+    findings = None
     try:
-        key = await patiently(Owner(services.access, batch.key).key)
-        findings = await validate(services, key, batch, lambda: _over(batch, cancelled) is not None)
+        while findings is None and _over(batch, cancelled) is None:  # again where the key has got another secret
+            key = await patiently(owner.key)
+            is_over = partial(_is_over, owner, batch, cancelled)
+            findings = await validate(services, key, batch, is_over)
     except KeyGone:
         await fail_batch(run.office, batch, [KEY_GONE])
     except NoSuchObject:

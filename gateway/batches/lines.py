@@ -8,13 +8,13 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway import paths
-from gateway.config.settings import Bounds
+from gateway.config.settings import Bounds, UnknownFields
 from gateway.endpoints.call import Call
-from gateway.endpoints.chat import parse_chat
-from gateway.endpoints.closed import validated
-from gateway.endpoints.completions import parse_completion
-from gateway.endpoints.embeddings import parse_embedding
-from gateway.endpoints.responses.body import check_response
+from gateway.endpoints.chat import ChatBody, parse_chat
+from gateway.endpoints.closed import Closed, validated, without_unknown
+from gateway.endpoints.completions import CompletionBody, parse_completion
+from gateway.endpoints.embeddings import EmbeddingBody, parse_embedding
+from gateway.endpoints.responses.body import ResponseBody, check_response
 from gateway.http import errors
 from gateway.http.body import parse_object
 
@@ -22,6 +22,12 @@ _PARSERS: dict[str, Callable[[dict[str, Any], Bounds], Call]] = {
     paths.CHAT: parse_chat,
     paths.COMPLETIONS: parse_completion,
     paths.EMBEDDINGS: parse_embedding,
+}
+_BODIES: dict[str, type[Closed]] = {
+    paths.CHAT: ChatBody,
+    paths.COMPLETIONS: CompletionBody,
+    paths.EMBEDDINGS: EmbeddingBody,
+    paths.RESPONSES: ResponseBody,
 }
 
 ENDPOINTS = (*_PARSERS, paths.RESPONSES)
@@ -49,7 +55,7 @@ class Line:
     Attributes:
         custom_id: what its owner knows its result by.
         model: the name that it asks for, if it does.
-        body: the request's.
+        body: the request's, without what is dropped.
         call: what that asks; ``None`` for a response, where it depends on the conversation that it continues.
         inputs: how many texts it has embedded; 0 for other endpoints.
     """
@@ -61,13 +67,14 @@ class Line:
     inputs: int
 
 
-def parse_line(raw: bytes, endpoint: str, bounds: Bounds) -> Line:
+def parse_line(raw: bytes, endpoint: str, bounds: Bounds, unknown_fields: UnknownFields = "refuse") -> Line:
     """Return what a line asks.
 
     Args:
         raw: the line without its end.
         endpoint: the batch's.
         bounds: of each line's body, as of any request's.
+        unknown_fields: what becomes of fields that the endpoint does not have.
 
     Raises:
         ApiError: 400; its ``param`` is a dotted path within the line.
@@ -79,12 +86,13 @@ def parse_line(raw: bytes, endpoint: str, bounds: Bounds) -> Line:
     for name in ("stream", "background"):
         if line.body.get(name):
             raise errors.unsupported_parameter(f"body.{name}", "The lines of a batch are answered whole.")
+    body = without_unknown(_BODIES[endpoint], line.body)[0] if unknown_fields == "drop" else line.body
     try:
-        call = None if endpoint == paths.RESPONSES else _PARSERS[endpoint](line.body, bounds)
-        model = call.model if call else check_response(line.body, bounds).model
+        call = None if endpoint == paths.RESPONSES else _PARSERS[endpoint](body, bounds)
+        model = call.model if call else check_response(body, bounds).model
     except errors.ApiError as error:
         raise errors.within("body", error) from None
-    return Line(line.custom_id, model, line.body, call, _inputs(line.body) if endpoint == paths.EMBEDDINGS else 0)
+    return Line(line.custom_id, model, body, call, _inputs(body) if endpoint == paths.EMBEDDINGS else 0)
 
 
 def custom_id_of(raw: bytes | None) -> str | None:

@@ -9,7 +9,7 @@ KEY_GONE = Mistake("invalid_api_key", "The key that made this batch does not hol
 
 
 class KeyGone(Exception):
-    """The key is revoked, disabled or expired, or its project is archived."""
+    """The key is revoked, disabled or expired, may ask no models any more, or its project is archived."""
 
 
 class Owner:
@@ -27,14 +27,21 @@ class Owner:
             KeyGone: it does not hold any more.
             SQLAlchemyError, OSError: the database is needed and does not answer.
         """
-        if self._last and (current := self._access.keys.current(self._last)):
+        if current := self._current():
             return current
         try:
             # After a rotation the key has another secret, by which memory knows it.
             stored = await read_key(self._access.store, self._id)
         except NotFound:
             raise KeyGone from None
-        self._last = self._access.keys.current(stored)
-        if self._last is None:
-            raise KeyGone
-        return self._last
+        self._last = stored
+        if current := self._current():
+            return current
+        raise KeyGone
+
+    def is_gone(self) -> bool:
+        """Say whether the key that ``key`` returned last does not hold any more; it may have another secret by now."""
+        return self._current() is None
+
+    def _current(self) -> Key | None:
+        return self._access.current(self._last) if self._last else None

@@ -117,7 +117,7 @@ def _right(services: Services, key: Key, batch: Batch, raw: bytes | None) -> Lin
     bounds = services.settings.bounds
     if raw is None:
         raise errors.too_large(bounds.max_body_bytes)
-    line = parse_line(raw, batch.endpoint, bounds)
+    line = parse_line(raw, batch.endpoint, bounds, services.settings.unknown_fields)
     try:
         asked = services.models.asked_for(line.model)
         services.models.candidates(asked, partial(may_use, key), batch.endpoint)

@@ -118,7 +118,7 @@ class Work:
         """Yield each line when it may run: those of the file, and those that are to run again."""
         async with contextlib.aclosing(self._fresh()) as fresh:
             self._following = await anext(fresh, None)
-            while self._outcome is None and (self._following or self._again or self._in_flight):
+            while await self._goes_on():
                 todo = next(filter(self._may_go, self._again), None)
                 if todo is None and self._following and self._may_go(self._following):
                     todo = self._following
@@ -137,6 +137,16 @@ class Work:
                     self._again.remove(todo)
                     yield todo
 
+    async def _goes_on(self) -> bool:
+        """Say whether there is something left to run, and a key for it: one that is gone ends lines that wait, too."""
+        if not (self._following or self._again or self._in_flight):
+            return False
+        try:
+            await patiently(self.owner.key)
+        except KeyGone:
+            self.failure = KEY_GONE
+        return self._outcome is None
+
     def _may_go(self, todo: Todo) -> bool:
         return self._pauses.left_s(self._asked(todo)) == 0
 
@@ -151,14 +161,15 @@ class Work:
     async def _fresh(self) -> AsyncGenerator[Todo, None]:
         """Yield the lines of the input that have no result, each with its claim."""
         known = await patiently(partial(claims_of, self.services.access.store, self.batch))
-        bounds = self.services.settings.bounds
+        settings = self.services.settings
         page: list[tuple[int, Line]] = []
         async with contextlib.aclosing(numbered_lines(self.services, self.batch)) as lines:
             async for number, raw in lines:
                 if number in known and known[number].is_done:
                     continue
                 try:
-                    page.append((number, parse_line(raw or b"", self.batch.endpoint, bounds)))
+                    line = parse_line(raw or b"", self.batch.endpoint, settings.bounds, settings.unknown_fields)
+                    page.append((number, line))
                 except errors.ApiError as error:  # it was right once: the configuration has changed
                     self.failure = mistake_of(error, number)
                     return

@@ -50,6 +50,16 @@ def test_what_is_wrong_is_named_by_its_place_in_the_line(change: dict[str, Any],
     assert (refused.value.status, refused.value.param) == (400, param)
 
 
+@pytest.mark.parametrize("endpoint", [CHAT, "/v1/responses"])
+def test_unknown_fields_are_dropped_where_the_operator_says_so(endpoint: str) -> None:
+    body = {"input": "hi"} if endpoint != CHAT else RIGHT["body"]
+    line = orjson.dumps({**RIGHT, "url": endpoint, "body": {**body, "max_toknes": 5}})
+    assert parse_line(line, endpoint, Bounds(), "drop").body == body
+    with pytest.raises(ApiError) as refused:
+        parse_line(line, endpoint, Bounds())
+    assert refused.value.param == "body.max_toknes"
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_do_more_than_be_refused(raw: bytes) -> None:
     with pytest.raises(ApiError):

@@ -134,6 +134,28 @@ async def test_a_revoked_key_stops_its_batch(open_house: Opened) -> None:
     assert len(await house.lines_of(done.error_file_id)) == 3
 
 
+async def test_a_batch_that_waits_for_its_turn_ends_with_its_key(open_house: Opened) -> None:
+    house: House = await open_house(quiet_s=60, busy_share=0)
+    with house.services.traffic.entered("echo"):
+        batch = await house.batch(line("one"))
+        async with batches_run(house.services, "gateway-1"):
+            await house.until(batch, "in_progress")
+            await revoke_key(house.services.access.store, house.key.id)
+            done = await house.until(batch, "failed")
+    assert [mistake.code for mistake in done.errors] == ["invalid_api_key"]
+    assert house.engine.asked == []
+
+
+async def test_a_key_that_may_ask_no_models_any_more_stops_its_batch(house: House) -> None:
+    batch = await house.batch(line("one"))
+    await update_key(house.services.access.store, house.key.id, scopes=["read-usage"])
+    await house.services.access.keys.refresh()
+    async with batches_run(house.services, "gateway-1"):
+        done = await house.until(batch, "failed")
+    assert [mistake.code for mistake in done.errors] == ["invalid_api_key"]
+    assert house.engine.asked == []
+
+
 async def test_an_exhausted_budget_fails_lines_with_its_code(house: House) -> None:
     limits = parse_limits([{"of": "cost", "per": "day", "amount": 0}])
     await update_key(house.services.access.store, house.key.id, limits=limits)
