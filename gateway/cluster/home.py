@@ -8,7 +8,7 @@ from pathlib import Path
 from gateway.cluster.preflight import OperatorMistake
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_OURS = ("raygate.db*", "secrets", "logs", "files", "indexes")
+_OURS = ("raygate.db*", "secrets", "logs", "files", "indexes", "responses")
 
 
 def make_private(home: Path) -> None:

@@ -34,7 +34,7 @@ def health_router(services: Services) -> APIRouter:
     @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="Whether every configured model is ready", responses={503: {}})
     async def readyz(request: Request, response: Response) -> dict[str, Any]:
-        may_see = _seen_by(services, request)
+        may_see = await _seen_by(services, request)
         states = await services.readiness.all()
         gravest_state = gravest(states.values())
         ready = gravest_state in ANSWERING
@@ -65,13 +65,14 @@ def health_router(services: Services) -> APIRouter:
     return router
 
 
-def _seen_by(services: Services, request: Request) -> Callable[[str], bool] | None:
+async def _seen_by(services: Services, request: Request) -> Callable[[str], bool] | None:
     """Return which models' states the one who asks may see; ``None`` for a stranger, who is no error here."""
     if _is_internal(services, request):
         return lambda model: True
     try:
         key = identify(services, request.scope, needs=SCOPES)
-    except errors.ApiError:
+    except errors.ApiError as refusal:
+        await asyncio.sleep(refusal.delay_s)  # here, too, whoever guesses keys waits
         return None
     return lambda model: ADMIN in key.scopes or may_use(key, model)
 
