@@ -21,13 +21,13 @@ serve: env ## Install what is missing, then serve CONFIG on PORT until Ctrl-C
 
 test: dev-env ## Run every test, unit and end-to-end
 	@$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
-	@exec $(BIN)/python -m pytest tests/e2e tests/contract
+	@exec $(BIN)/python -m pytest tests/e2e tests/security tests/contract
 
 test-unit: dev-env ## Run the unit tests
 	@exec $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
 
 test-fast: dev-env ## Run the end-to-end tests with clusters side by side
-	@exec $(BIN)/python -m pytest tests/e2e tests/contract -n 2 --dist loadscope --no-loadscope-reorder
+	@exec $(BIN)/python -m pytest tests/e2e tests/security tests/contract -n 2 --dist loadscope --no-loadscope-reorder
 
 test-clients: dev-env ## Run the recipes of docs/clients.md, each with its client in an environment of its own
 	@$(MAKE) --no-print-directory -f tests/clients/environments.mk

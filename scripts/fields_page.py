@@ -14,7 +14,8 @@ HEAD = """\
 
 Each endpoint has a closed list of fields. What is not on it never reaches an engine: such a request is a 400 that names
 the field, or, with `gateway.unknown_fields: drop`, the field is dropped and named in the header
-`x-raygate-dropped-fields`. A field that is null is not set. Limits count what is forwarded.
+`x-raygate-dropped-fields` (a batch's results do not name them). A field that is null is not set. Limits count what is
+forwarded.
 
 * **Checked**: Raygate holds it to its type and bounds ([configuration](configuration.md)), and forwards it.
 * **The engine decides**: it is forwarded; who cannot honour it says so, or ignores it as its own server does.

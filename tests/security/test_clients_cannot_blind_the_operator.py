@@ -1,0 +1,58 @@
+"""Clients cannot blind the operator."""
+
+import uuid
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from gateway import paths
+from tests.security.conftest import Cluster, Holder
+from tests.security.table import ASKING
+
+SECRET = "my-password-is-hunter2"
+
+
+def labels(client: httpx.Client) -> set[str]:
+    families = text_string_to_metric_families(client.get("/metrics").raise_for_status().text)
+    return {sample.labels["model"] for family in families for sample in family.samples if "model" in sample.labels}
+
+
+def test_metrics_are_labelled_with_configured_names_alone(cluster: Cluster, holder: Holder) -> None:
+    for number in range(100):
+        holder.http.post(
+            paths.CHAT, json={"model": f"{SECRET}-{number}", "messages": [{"role": "user", "content": ""}]}
+        )
+    with cluster.key(scopes=["metrics"]).http as scraper:
+        seen = labels(scraper)
+        configured = {model["id"] for model in holder.http.get("/v1/models").json()["data"]}
+        assert seen <= {*configured, "unknown"}
+        assert "unknown" in seen
+
+
+def test_readyz_tells_strangers_a_word_and_a_key_its_own_models(cluster: Cluster) -> None:
+    with cluster.running.client(None) as stranger, cluster.key(models=["echo"]).http as one:
+        assert set(stranger.get("/readyz").json()) == {"status"}
+        assert set(one.get("/readyz").json()["models"]) == {"echo"}
+        assert set(cluster.admin.get("/readyz").json()["models"]) > {"echo", "slow"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("x-request-id", "one two"), ("x-request-id", "three")],
+        [("x-request-id", "a,b")],
+        [("x-request-id", "x" * 500)],
+        [("x-request-id", "clean-1"), ("x-request-id", "clean-2")],
+    ],
+    ids=["spaces", "comma", "long", "two"],
+)
+def test_a_request_has_one_clean_id_in_answer_log_and_ledger(
+    cluster: Cluster, holder: Holder, headers: list[tuple[str, str]]
+) -> None:
+    marked = str(uuid.uuid4())
+    body = {"model": "echo", **ASKING[paths.CHAT].body, "max_tokens": 1, "user": marked}
+    answer = holder.http.post(paths.CHAT, json=body, headers=[*headers, *holder.http.headers.items()])
+    (told,) = answer.headers.get_list("x-request-id")
+    assert told.replace("-", "").replace("_", "").isalnum()
+    assert cluster.running.ledger_row(told)["user"] == marked
