@@ -39,8 +39,9 @@ class Whole:
 class Form(Protocol):
     """How an endpoint's answers look: what is read from them on their way, and what is mended."""
 
-    salted: bool
-    """Whether engines with a prefix cache take ``cache_salt`` here."""
+    @property
+    def salted(self) -> bool:
+        """Whether engines with a prefix cache take ``cache_salt`` here."""
 
     def whole(self, answer: dict[str, Any]) -> Whole:
         """Read an answer that came whole."""

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -26,10 +27,10 @@ ASSUMED_TOKENS = 32
 CONFIG = f"""
 models:
   - {{name: echo, engine: echo, price: {{prompt: 1, completion: 1000}}}}
-  - {{name: slow, engine: echo, engine_args: {{tokens_per_s: 20}}}}
+  - {{name: slow, engine: echo, engine_args: {{tokens_per_s: 20, journal: "%(journal)s"}}}}
   - name: single
     engine: echo
-    engine_args: {{tokens_per_s: 20}}
+    engine_args: {{tokens_per_s: 20, journal: "%(journal)s"}}
     replicas: {{min: 1, max: 1, max_ongoing_requests: 1, max_queued_requests: 64}}
   - {{name: elsewhere, engine: upstream, engine_args: {{base_url: "%(elsewhere)s"}}}}
   - {{name: elsewhere-embed, engine: upstream, task: embed, engine_args: {{base_url: "%(elsewhere)s"}}}}
@@ -60,22 +61,26 @@ class Cluster:
     Attributes:
         grpc_address: where gRPC clients connect.
         there: the server elsewhere.
+        journal: a file with a line for each token of the engines that have a pace: the id of its request.
     """
 
     running: Raygate
     admin: httpx.Client
     grpc_address: str
     there: Elsewhere
+    journal: Path
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def key(self, **fields: Any) -> "Holder":
         """Make a key that both replicas know."""
-        scopes = fields.setdefault("scopes", ["inference"])
         made = self._made("keys", {"name": f"key-{next(self._numbers)}", **fields})
         holder = Holder(self, made, self.running.client(made["secret"], timeout_s=30))
-        if {"inference", "read-usage"} & set(scopes):
-            assert within(5, lambda: all(holder.http.get("/v1/limits").is_success for _ in range(6)))
+        assert within(5, lambda: all("models" in holder.http.get("/readyz").json() for _ in range(6)))
         return holder
+
+    def tokens(self) -> list[str]:
+        """Return what the journal has, token by token."""
+        return self.journal.read_text().splitlines() if self.journal.exists() else []
 
     def project(self, **fields: Any) -> str:
         """Make a project; return its id."""
@@ -152,18 +157,21 @@ def ended(holder: Holder, batch: str) -> dict[str, Any]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("security")
     (folder / "nothing").mkdir()
+    (folder / "nothing" / "config.json").write_text("{}")
     (folder / "issuer.json").write_bytes(published(rsa=RSA))
     port = free_port()
     with contextlib.ExitStack() as stack:
         there = stack.enter_context(elsewhere())
-        (folder / "security.yaml").write_text(CONFIG % {"elsewhere": there.url, "grpc_port": port})
+        journal = folder / "journal"
+        told = {"elsewhere": there.url, "grpc_port": port, "journal": journal}
+        (folder / "security.yaml").write_text(CONFIG % told)
         config, home = folder / "security.yaml", folder / "home"
         running = stack.enter_context(raygate(config, home, ready=False, wrapper=OPEN))
         _await_models(running)
         made = running.raygate("keys", "create", "root", "--scope", "admin", "--json")
         admin = stack.enter_context(running.client(json.loads(made.stdout)["secret"]))
         assert within(5, lambda: all(admin.get("/admin/v1/keys").is_success for _ in range(6)))
-        yield Cluster(running, admin, f"127.0.0.1:{port}", there)
+        yield Cluster(running, admin, f"127.0.0.1:{port}", there, journal)
 
 
 def _await_models(running: Raygate) -> None:

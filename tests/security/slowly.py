@@ -11,26 +11,27 @@ from typing import Any
 
 PAUSE_S = 0.1
 PADDING = 300
-"""White space before the body, or bytes of a file: it would take half a minute to arrive."""
+"""White space behind the body, or bytes of a file: it would take half a minute to arrive."""
 
 _BOUNDARY = "b0undary"
 
 
 @dataclass(frozen=True)
 class Slow:
-    """A request; its body is sent as slowly as it takes."""
+    """A request, of whose body the last ``slow_bytes`` are sent one by one."""
 
     name: str
     method: str
     path: str
     body: bytes
     content_type: str = "application/json"
+    slow_bytes: int = PADDING
 
     @classmethod
     def json(cls, name: str, body: Any, path: str | None = None) -> "Slow":
         """Return a request with a JSON body; the path is the name's unless it is given."""
         method, _, own = name.partition(" ")
-        return cls(name, method, path or own, b" " * PADDING + json.dumps(body).encode())
+        return cls(name, method, path or own, json.dumps(body).encode() + b" " * PADDING)
 
     @classmethod
     def form(cls, name: str, fields: dict[str, str]) -> "Slow":
@@ -69,8 +70,8 @@ def _send(port: int, secret: str, request: Slow) -> Answered:
         f"content-length: {len(request.body)}",
     ]
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
-        client.sendall("\r\n".join([*head, "", ""]).encode())
-        for byte in request.body:
+        client.sendall("\r\n".join([*head, "", ""]).encode() + request.body[: -request.slow_bytes])
+        for byte in request.body[-request.slow_bytes :]:
             if select.select([client], [], [], PAUSE_S)[0]:
                 break
             client.sendall(bytes([byte]))

@@ -8,6 +8,7 @@ import pytest
 
 from gateway import paths
 from gateway.grpc.chat_pb2_grpc import ChatStub
+from tests.e2e.waiting import within
 from tests.security.conftest import Cluster, Holder, ended, over_grpc
 from tests.security.table import ASKING, TABLE, asked_with, endpoints_with
 
@@ -17,8 +18,7 @@ NAMES = {
     "file_id": "file-0",
     "batch_id": "batch_0",
     "model": "echo",
-    "key_id": "key_0",
-    "project_id": "proj_0",
+    "id": "key_0",
 }
 
 
@@ -49,8 +49,8 @@ def test_each_scope_is_for_its_own_endpoints(cluster: Cluster) -> None:
         "inference": {name for name in over_http() if "/admin/" not in name and name != "GET /metrics"},
     }
     for scope, endpoints in own.items():
-        with cluster.key(scopes=[scope]).http as client:
-            assert {name for name in over_http() if ask(client, name).status_code != 403} == endpoints, scope
+        client = cluster.key(scopes=[scope]).http
+        assert {name for name in over_http() if ask(client, name).status_code != 403} == endpoints, scope
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,7 @@ def test_a_line_whose_model_is_taken_away_before_it_runs_is_not_answered(cluster
     holder = cluster.key()
     line = {"messages": [{"role": "user", "content": "word"}], "model": "slow", "max_tokens": 40}
     batch = holder.batch(paths.CHAT, *[line] * 40)
+    assert within(5, lambda: holder.http.get(f"/v1/batches/{batch}").json()["status"] == "in_progress")
     cluster.admin.patch(f"/admin/v1/keys/{holder.key['id']}", json={"models": ["echo"]}).raise_for_status()
     done = ended(holder, batch)
     assert done["request_counts"]["completed"] < 40
