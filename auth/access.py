@@ -26,6 +26,8 @@ from auth.keys import INFERENCE, Key, may_use
 from auth.ledger import Ledger
 from auth.limiter import LeaseSource, Limiter
 from auth.reaper import CountOf, nobody_counts
+from auth.refusal_limit import RefusalLimit
+from auth.refusals import Refusals
 from auth.reservation import Reservation
 from auth.slowdown import Slowdown
 from auth.snapshot import KeySnapshot
@@ -41,12 +43,15 @@ class Access:
     """The parts: who asks (``keys``), how much they may (``limiter``), what they did (``ledger``).
 
     ``tokens`` knows whom another issuer vouches for, where one is configured; ``slowdown`` makes whoever guesses wait.
+    ``refusals`` counts what was not let in, and ``refusal_limit`` knows who was refused too often of late.
     """
 
     store: Store
     keys: KeySnapshot
     limiter: Limiter
     ledger: Ledger
+    refusals: Refusals
+    refusal_limit: RefusalLimit
     slowdown: Slowdown
     tokens: Tokens | None
     _parts: AsyncExitStack
@@ -60,6 +65,7 @@ class Access:
         replica: str,
         identity: Identity | None = None,
         count_of: CountOf = nobody_counts,
+        refusals_per_minute: int = 600,
     ) -> Self:
         """Open everything.
 
@@ -69,6 +75,7 @@ class Access:
             replica: a name that no other gateway replica has or had.
             identity: whose tokens are taken beside our own keys.
             count_of: asks engines for the counts of requests whose gateway replica has died.
+            refusals_per_minute: requests of one key that are refused in full.
 
         Raises:
             Exception: as ``KeySnapshot.open``; what was opened is closed again.
@@ -78,6 +85,8 @@ class Access:
             parts.push_async_callback(store.close)
             ledger = await Ledger.open(store, gateway=replica, count_of=count_of)
             parts.push_async_callback(ledger.close)
+            refusals = await Refusals.open(store)
+            parts.push_async_callback(refusals.close)
             keys = await KeySnapshot.open(store)
             parts.push_async_callback(keys.close)
             limiter = await Limiter.open(leases, replica=replica)
@@ -85,7 +94,8 @@ class Access:
             tokens = await Tokens.open(identity, keys.find_project) if identity else None
             if tokens:
                 parts.push_async_callback(tokens.close)
-            return cls(store, keys, limiter, ledger, Slowdown(), tokens, parts.pop_all())
+            refusal_limit = RefusalLimit(refusals_per_minute)
+            return cls(store, keys, limiter, ledger, refusals, refusal_limit, Slowdown(), tokens, parts.pop_all())
 
     async def close(self) -> None:
         """Write what is to be written, and close everything."""
@@ -94,7 +104,7 @@ class Access:
     @property
     def degraded(self) -> list[str]:
         """Why readiness should say ``degraded``; empty when all is well."""
-        parts = (self.keys, self.limiter, self.ledger, self.tokens)
+        parts = (self.keys, self.limiter, self.ledger, self.refusals, self.tokens)
         reasons = [part.degraded for part in parts if part is not None and part.degraded is not None]
         if refused := self.ledger.set_aside:
             reasons.append(f"the database refused {refused} rows of the ledger: they are in its table refused_rows")

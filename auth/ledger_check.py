@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from auth.ledger_row import id_floor
-from auth.ledger_tables import RequestRow, UsageHourRow
+from auth.ledger_tables import RefusalRow, RequestRow, UsageHourRow
 from auth.store import Store
 
 COLUMNS = tuple(column.name for column in RequestRow.__table__.columns)
@@ -17,8 +17,12 @@ _TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
 async def sums(store: Store) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return requests, prompt, cached and completion tokens: of all rows, and of all hours; they must be equal."""
-    rows = select(func.count(), *(_sum(RequestRow, name) for name in _TOKENS)).select_from(RequestRow)
+    """Return requests, prompt, cached and completion tokens: of all rows, and of all hours; they must be equal.
+
+    Requests that were not let in count among the rows, though they have none each.
+    """
+    refused = select(func.coalesce(func.sum(RefusalRow.count), 0)).scalar_subquery()
+    rows = select(func.count() + refused, *(_sum(RequestRow, name) for name in _TOKENS)).select_from(RequestRow)
     hours = select(*(_sum(UsageHourRow, name) for name in ("requests", *_TOKENS)))
     async with store.reading() as connection:
         of_rows = (await connection.execute(rows)).one()

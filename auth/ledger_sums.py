@@ -1,7 +1,7 @@
 """The ledger's sums, by hour for reports and by day and month for budgets, kept with the rows they are the sums of."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,6 +36,18 @@ async def add_up(connection: AsyncConnection, rows: Iterable[LedgerRow], *, sign
     await _upsert(connection, UsagePeriodRow, _PERIOD, _PERIOD_SUMS, periods)
 
 
+async def add_refused(connection: AsyncConnection, refused: Mapping[tuple[int, str, str], int]) -> None:
+    """Add requests that were not let in to the hours' sums, which know of them that no model answered.
+
+    Args:
+        connection: in a transaction.
+        refused: how many, by hour, project and key.
+    """
+    nothing = [0.0] * (len(_HOUR_SUMS) - 2)
+    groups = {(*group, ""): [count, count, *nothing] for group, count in refused.items()}
+    await _upsert(connection, UsageHourRow, _HOUR, _HOUR_SUMS, groups)
+
+
 def _add(sums: list[float], amounts: Sequence[float], sign: int) -> None:
     for place, amount in enumerate(amounts):
         sums[place] += sign * amount
@@ -46,7 +58,7 @@ async def _upsert(
     table: type[Base],
     dimensions: Sequence[str],
     sums: Sequence[str],
-    groups: dict[_Group, list[float]],
+    groups: Mapping[_Group, list[float]],
 ) -> None:
     if not groups:
         return

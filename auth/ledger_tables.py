@@ -68,6 +68,23 @@ class RefusedRow(Base):
     row: Mapped[str] = mapped_column(Text)
 
 
+class RefusalRow(Base):
+    """How often one gateway replica has not let a key in, for one reason, in one minute (since the epoch)."""
+
+    __tablename__ = "refusals"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    minute: Mapped[int] = mapped_column(BigInteger)
+    key_id: Mapped[str] = mapped_column(String(40))
+    project_id: Mapped[str] = mapped_column(String(40))
+    model_asked: Mapped[str] = mapped_column(String(128))
+    status: Mapped[int] = mapped_column(Integer)
+    error_code: Mapped[str] = mapped_column(String(64))
+    count: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (Index("refusals_of_key", "key_id", "minute"), Index("refusals_by_minute", "minute"))
+
+
 class UsageHourRow(Base):
     """The sums of one hour's requests, kept in the transactions that insert them. ``hour``: since the epoch."""
 

@@ -41,6 +41,7 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
             replica=replica,
             identity=settings.identity,
             count_of=partial(count_of, replicas),
+            refusals_per_minute=settings.bounds.max_refusals_per_minute,
         )
         stack.push_async_callback(access.close)
         models = ModelTable.of(settings)

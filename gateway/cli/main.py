@@ -12,6 +12,7 @@ from gateway.cli.keys import keys
 from gateway.cli.limits import limits
 from gateway.cli.models import models
 from gateway.cli.projects import projects
+from gateway.cli.refusals import refusals
 from gateway.cli.serve import serve
 from gateway.cli.status import status
 from gateway.cli.usage import usage
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-for command in (serve, check, config, models, chat, index, status, usage, audit, doctor, version):
+for command in (serve, check, config, models, chat, index, status, usage, refusals, audit, doctor, version):
     app.command()(command)
 for name, group in (("projects", projects), ("keys", keys), ("limits", limits), ("db", db)):
     app.add_typer(group, name=name)

@@ -77,7 +77,8 @@ class Bounds(_Frozen):
     """Limits on everything that comes from outside. Sizes in bytes, times in seconds.
 
     ``assumed_completion_tokens`` are reserved for each choice of a request that sets no ``max_tokens``; its engine is
-    told so, where a limit counts them.
+    told so, where a limit counts them. A key that was refused more than ``max_refusals_per_minute`` by a gateway replica
+    is sent away before its next request is read.
     """
 
     max_body_bytes: int = Field(default=10 * 2**20, ge=1024)
@@ -90,6 +91,7 @@ class Bounds(_Frozen):
     max_tools: int = Field(default=128, ge=1)
     max_schema_bytes: int = Field(default=64 * 2**10, ge=256)
     assumed_completion_tokens: int = Field(default=1024, ge=1)
+    max_refusals_per_minute: int = Field(default=600, ge=1)
     body_timeout_s: float = Field(default=60, gt=0)
     queue_timeout_s: float = Field(default=30, gt=0)
     request_timeout_s: float = Field(default=600, gt=0)

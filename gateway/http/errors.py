@@ -24,6 +24,7 @@ status   type                        code                         made by
 429      requests, tokens            rate_limit_exceeded          :func:`rejected`, :func:`from_object`
 429      insufficient_quota          insufficient_quota           :func:`rejected`
 429      requests                    rate_limit_exceeded          ``engine_errors``
+429      requests                    too_many_refusals            ``refusing``
 500      server_error                internal_error               :func:`internal`
 502      server_error                upstream_misconfigured       ``engine_errors``
 503      service_unavailable_error   server_is_overloaded         :func:`overloaded`

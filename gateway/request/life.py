@@ -22,6 +22,7 @@ from gateway.http.exchange import Response
 from gateway.prompts.estimate import rough
 from gateway.request.company import begin_stream, company
 from gateway.request.isolation import SALTED
+from gateway.request.refusing import hear
 from gateway.request.services import Services
 from gateway.request.settlement import Settlement
 from gateway.request.terms import INTERACTIVE, Terms
@@ -50,6 +51,8 @@ async def answer(services: Services, key: Key, read: Read, response: Response, t
     """
     bounds = services.settings.bounds
     async with Settlement.of(services, key, response, terms) as settlement, while_valid(services.access, key) as watch:
+        if not terms.is_batch:
+            hear(services.access, key)
         call = await read()
         asked = services.models.asked_for(call.model)
         settlement.identified(asked, call)

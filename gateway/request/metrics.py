@@ -43,6 +43,7 @@ class Metrics:
             ["replica"],
             registry=self._registry,
         )
+        self._not_let_in = self._counter("raygate_refusals", "Requests that were not let in, by their error.", "code")
         self._of = lru_cache(maxsize=4096)(self._labelled)
 
     def begin(self, model: str) -> None:
@@ -73,6 +74,14 @@ class Metrics:
         self._of(self._completion, model).inc(usage.completion_tokens)
         self._of(self._cached, model).inc(usage.cached_tokens)
 
+    def refused(self, model: str, code: str) -> None:
+        """Count a request that was not let in."""
+        self._of(self._not_let_in, model, code).inc()
+
+    def known(self, model: str) -> str:
+        """Return the name if a model or an alias has it, else what stands for all others."""
+        return model if model in self._models else UNKNOWN
+
     def exposition(self, rows_set_aside: int = 0) -> bytes:
         """Return the figures in Prometheus' text format; of the ledger's refused rows it is told here."""
         self._refused.labels(self._replica).set(rows_set_aside)
@@ -80,7 +89,7 @@ class Metrics:
 
     def _labelled(self, metric: Metric, model: str, *labels: str) -> Metric:
         """Return a metric's child for this replica and the labels; Prometheus' client takes its time to find one."""
-        return metric.labels(self._replica, model if model in self._models else UNKNOWN, *labels)
+        return metric.labels(self._replica, self.known(model), *labels)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, ("replica", "model", *labels), registry=self._registry)

@@ -1,4 +1,4 @@
-"""What a request comes to, however it ends: its ledger row, its charge against the limits, its figures."""
+"""What a request comes to, however it ends: its ledger row or its count, its charge against the limits, its figures."""
 
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,6 +14,7 @@ from gateway.config.settings import ModelEntry
 from gateway.endpoints.call import Call, Whole
 from gateway.http.errors import ApiError
 from gateway.http.exchange import CLIENT_GONE, Response
+from gateway.request import refusing
 from gateway.request.late_counts import LateCounts
 from gateway.request.metrics import Metrics
 from gateway.request.services import Services
@@ -25,8 +26,9 @@ class Settlement:
     """One request's account: opened when its key is known, closed once.
 
     Entering begins it; leaving records the row, whatever the way out: an answer, a refusal, an engine's death, a
-    client that left. Where the engine's count has not come by then, the row waits for it behind the client's back. What
-    is learned on the way is put into the fields below.
+    client that left. Where the engine's count has not come by then, the row waits for it behind the client's back. A
+    request that the limits have not let in is counted instead, with others like it. What is learned on the way is put
+    into the fields below.
 
     Attributes:
         row: the ledger's, as far as it is known.
@@ -148,6 +150,8 @@ class Settlement:
                 first_token_s=row.ttft_s if self.stream else None,
                 total_s=total_s,
             )
+        if not self.terms.is_batch:
+            refusing.remember(self.access, row.key_id, error)
         used = self.used
         self.response.facts.update(
             key=row.key_id,
@@ -182,7 +186,10 @@ class Settlement:
         row.prompt_tokens, row.cached_tokens = used.prompt_tokens, used.cached_tokens
         row.completion_tokens = used.completion_tokens
         row.cost = used.cost(self.model.price) if self.model else 0.0
-        self.access.ledger.record(row)
+        if self.reservation or self.terms.is_batch:
+            self.access.ledger.record(row)
+        else:
+            refusing.count(self.access, self.metrics, row)
         if row.model_asked:
             self.metrics.count(row.model_asked, used)
 

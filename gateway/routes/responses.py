@@ -22,6 +22,7 @@ from gateway.http.exchange import Response
 from gateway.http.outage import database_needed
 from gateway.request.identify import identify
 from gateway.request.life import answer
+from gateway.request.refusing import hear
 from gateway.request.services import Services
 from gateway.request.validity import while_valid
 from gateway.responses.background import Background
@@ -82,6 +83,7 @@ class _Create:
         key = identify(services, scope)
         bounds = services.settings.bounds
         try:
+            hear(services.access, key)
             async with while_valid(services.access, key):
                 payload = await read_json(scope, receive, bounds)
             if services.settings.unknown_fields == "drop":
@@ -89,7 +91,7 @@ class _Create:
                 tell_dropped(response, dropped)
             turn, call = await begin(payload, key, services.access.store, services.settings.responses, bounds)
         except (errors.ApiError, ClientGone) as refusal:
-            await answer(services, key, partial(_refuse, refusal), response)  # which has its row in the ledger
+            await answer(services, key, partial(_refuse, refusal), response)  # which counts it
             return
         if turn.body["background"]:
             await self._start(key, turn, call, response)

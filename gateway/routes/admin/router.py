@@ -9,6 +9,7 @@ from gateway.routes.admin.guard import BEARER, guarded
 from gateway.routes.admin.keys import add_keys
 from gateway.routes.admin.problems import PROBLEMS
 from gateway.routes.admin.projects import add_projects
+from gateway.routes.admin.refusals import add_refusals
 from gateway.routes.admin.usage import add_usage
 
 
@@ -25,5 +26,6 @@ def admin_router(services: Services) -> APIRouter:
     add_projects(router, services)
     add_keys(router, services)
     add_usage(router, services)
+    add_refusals(router, services)
     add_audit(router, services)
     return router

@@ -20,7 +20,7 @@ from auth.store import Store
 NOW = time.time()
 MONTH = period_of("month", NOW).name
 DAY = period_of("day", NOW).name
-BEFORE = "0006"
+BEFORE = "0008"
 """The schema's version before budgets had sums of their own."""
 
 

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from auth.ledger_row import LedgerRow
 from auth.ledger_write import Batch, write
 from auth.limit_text import read_limits, write_limit
+from auth.refusals import Refusal, Refusals
 from auth.store import Store, sqlite_url
 from gateway.cli.main import app
 
@@ -27,6 +28,7 @@ COMMANDS = (
     ["limits", "set"],
     ["limits", "clear"],
     ["usage"],
+    ["refusals"],
     ["audit"],
     ["db", "upgrade"],
     ["db", "check"],
@@ -201,6 +203,27 @@ def test_usage_by_model_and_day(cli: Cli) -> None:
         "n,2001-01-02,1,0,0,0,0,0.25",
     ]
     assert cli.json("usage", *span, "--model", "n")[0]["cost"] == 0.25
+
+
+def test_what_was_not_let_in_is_summed_by_key_model_and_reason(cli: Cli) -> None:
+    async def refuse() -> None:
+        store = Store(sqlite_url(cli.home))
+        await store.migrate()
+        refusals = Refusals(store, lambda: 978_307_200.0)  # 2001-01-01
+        for code in ("rate_limit_exceeded", "rate_limit_exceeded", "insufficient_quota"):
+            refusals.count(Refusal("key_a", "default", "m", 429, code))
+        await refusals.flush()
+        await store.close()
+
+    asyncio.run(refuse())
+    span = ["--since", "2001-01-01", "--until", "2001-01-02"]
+    assert cli("refusals", *span, "--csv").splitlines() == [
+        "key,project,model,status,code,refusals,last",
+        "key_a,default,m,429,rate_limit_exceeded,2,2001-01-01T00:00:00Z",
+        "key_a,default,m,429,insufficient_quota,1,2001-01-01T00:00:00Z",
+    ]
+    assert cli.json("refusals", *span, "--key", "key_b") == []
+    assert cli("db", "check").splitlines()[1] == "ledger: 3 requests, and the hourly sums agree with them"
 
 
 def test_an_unknown_group_is_a_mistake(cli: Cli) -> None:

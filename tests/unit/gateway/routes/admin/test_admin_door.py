@@ -111,7 +111,7 @@ def test_the_schema_describes_every_admin_route_with_examples_and_errors(house: 
         if path.startswith("/admin/v1/") or path in ("/v1/usage", "/v1/limits")
         for method, operation in methods.items()
     }
-    assert len(operations) == 16
+    assert len(operations) == 17
     for (method, path), operation in operations.items():
         assert operation["summary"], path
         assert operation["security"] == [{"API key": []}], path

@@ -9,6 +9,7 @@ from auth.keys import Key, create_key
 from auth.ledger_row import LedgerRow
 from auth.limits import Limit
 from auth.projects import update_project
+from auth.refusals import Refusal
 from auth.usage import Usage
 from tests.unit.gateway.routes.admin.conftest import House, error_of
 
@@ -90,6 +91,32 @@ async def test_a_question_without_sense_is_refused(
     refused = await admin.get(USAGE, params=params)
     assert refused.status_code == 400
     assert error_of(refused)["param"] == param
+
+
+async def test_refusals_say_who_was_not_let_in_and_why(house: House, admin: httpx.AsyncClient) -> None:
+    for key in ("key_a", "key_a", "key_b"):
+        house.access.refusals.count(Refusal(key, "default", "m1", 429, "rate_limit_exceeded"))
+    await house.access.refusals.flush()
+    (most, least) = (await admin.get("/admin/v1/refusals")).json()["data"]
+    assert time.time() - 120 < most.pop("last") <= time.time()
+    told = {"project": "default", "model": "m1", "status": 429, "code": "rate_limit_exceeded"}
+    assert most == {"key": "key_a", "refusals": 2, **told}
+    assert (least["key"], least["refusals"]) == ("key_b", 1)
+
+
+@pytest.mark.parametrize(
+    ("params", "keys"),
+    [({"key": "key_b"}, ["key_b"]), ({"limit": 1}, ["key_a"]), ({"until": "2001-01-01"}, [])],
+    ids=repr,
+)
+async def test_only_the_refusals_that_are_asked_for(
+    house: House, admin: httpx.AsyncClient, params: dict[str, str], keys: list[str]
+) -> None:
+    for key in ("key_a", "key_a", "key_b"):
+        house.access.refusals.count(Refusal(key, "default", "m1", 429, "rate_limit_exceeded"))
+    await house.access.refusals.flush()
+    found = (await admin.get("/admin/v1/refusals", params={"since": "2000-01-01", **params})).json()["data"]
+    assert [each["key"] for each in found] == keys
 
 
 async def test_the_audit_log_says_who_did_what_to_what(house: House, admin: httpx.AsyncClient) -> None:
