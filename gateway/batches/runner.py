@@ -66,7 +66,8 @@ async def _hold(services: Services, office: Office) -> None:
     """Run the batches until another replica does, or this one ends."""
 
     async def loads(model: str) -> Mapping[str, Load]:
-        return await services.replicas.loads(application_name(model))
+        loads = await services.replicas.loads(application_name(model))
+        return {replica: load for replica, load in loads.items() if load}
 
     lanes = Lanes(services.settings.batches, services.traffic, loads)
     desk = _Desk(Run(services, office, lanes))

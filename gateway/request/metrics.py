@@ -1,6 +1,6 @@
 """What Prometheus sees: figures by model, never by key or by content."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import TypeVar
 
@@ -101,17 +101,30 @@ class Metrics:
         return Histogram(name, text, ("replica", "model"), buckets=_SECONDS, registry=self._registry)
 
 
-def engine_loads(loads: dict[str, dict[str, Load]]) -> bytes:
+def gateways_up(up: Mapping[str, bool]) -> bytes:
+    """Return which gateway replicas answered this scrape in time; the figures of the others are missing from it."""
+    registry = CollectorRegistry()
+    gauge = Gauge("raygate_up", "Whether the gateway replica has answered in time.", ["replica"], registry=registry)
+    for replica, answered in up.items():
+        gauge.labels(replica).set(answered)
+    return generate_latest(registry)
+
+
+def engine_loads(loads: Mapping[str, Mapping[str, Load | None]]) -> bytes:
     """Return the engines' own counts in Prometheus' text format.
 
     Args:
-        loads: by model, then by engine replica.
+        loads: by model, then by engine replica; ``None`` for one that has not answered in time.
     """
     registry, labels = CollectorRegistry(), ("model", "engine_replica")
     running = Gauge("raygate_engine_requests_running", "Requests that engines generate for.", labels, registry=registry)
     queued = Gauge("raygate_engine_requests_queued", "Requests that wait inside engines.", labels, registry=registry)
+    up = Gauge("raygate_engine_up", "Whether the engine replica has answered in time.", labels, registry=registry)
     for model, replicas in loads.items():
         for replica, load in replicas.items():
+            up.labels(model, replica).set(load is not None)
+            if load is None:
+                continue
             running.labels(model, replica).set(load.running)
             queued.labels(model, replica).set(load.waiting)
     return generate_latest(registry)

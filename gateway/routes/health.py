@@ -14,7 +14,7 @@ from auth.keys import ADMIN, METRICS, may_use
 from engines.base import TOKEN_HEADER
 from gateway.http import errors
 from gateway.request.identify import identify
-from gateway.request.metrics import engine_loads, merged
+from gateway.request.metrics import engine_loads, gateways_up, merged
 from gateway.request.services import Services
 from gateway.routing.readiness import ANSWERING, gravest
 
@@ -53,8 +53,10 @@ def health_router(services: Services) -> APIRouter:
         gateways = await services.replicas.siblings(OWN_METRICS)
         models = services.settings.models
         loads = await asyncio.gather(*(services.replicas.loads(model.application) for model in models))
-        engines = engine_loads({model.name: load for model, load in zip(models, loads, strict=True)})
-        return Response(merged([*gateways, engines]), media_type=CONTENT_TYPE_LATEST)
+        engines = {model.name: load for model, load in zip(models, loads, strict=True)}
+        told = [figures for figures in gateways.values() if figures]
+        up = {replica: figures is not None for replica, figures in gateways.items()}
+        return Response(merged([*told, engine_loads(engines), gateways_up(up)]), media_type=CONTENT_TYPE_LATEST)
 
     @router.get(OWN_METRICS, include_in_schema=False)
     async def own_metrics(request: Request) -> Response:

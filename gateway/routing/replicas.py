@@ -131,10 +131,10 @@ class Replicas:
             await asyncio.sleep(RETRY_PAUSE_S)
         raise errors.overloaded(_ALL_BUSY)
 
-    async def loads(self, application: str) -> dict[str, Load]:
-        """Return each engine replica's own count of requests, by replica id; silent replicas are left out."""
+    async def loads(self, application: str) -> dict[str, Load | None]:
+        """Return each engine replica's own count of requests, by replica id; ``None`` for one that is silent."""
         bodies = await self._gather(self._handle(application), _status_endpoint, LOAD_PATH)
-        return {replica: Load(**orjson.loads(body)) for replica, body in bodies.items()}
+        return {replica: Load(**orjson.loads(body)) if body else None for replica, body in bodies.items()}
 
     async def used(self, application: str, replica: str, request: str) -> Usage | None:
         """Ask a replica what a request has used, by its engine's own count; it answers when the request has ended.
@@ -154,19 +154,19 @@ class Replicas:
             return NOTHING
         return Usage.of(orjson.loads(body)) if status == 200 else None
 
-    async def siblings(self, path: str) -> list[bytes]:
-        """GET ``path`` from every gateway replica, this one included."""
-        handle = self._handle("gateway", "gateway")
-        return list((await self._gather(handle, _http_endpoint, path)).values())
+    async def siblings(self, path: str) -> dict[str, bytes | None]:
+        """GET ``path`` from every gateway replica, this one included; ``None`` for one that is silent."""
+        return await self._gather(self._handle("gateway", "gateway"), _http_endpoint, path)
 
     async def _gather(
         self, handle: DeploymentHandle[Any], endpoint_of: Callable[[Any], Endpoint | None], path: str
-    ) -> dict[str, bytes]:
-        """GET ``path`` from a deployment's running replicas; those that do not answer at once are left out."""
+    ) -> dict[str, bytes | None]:
+        """GET ``path`` from a deployment's running replicas; ``None`` for those that do not answer at once."""
         running = await self._running(handle)
         endpoints = {str(replica.replica_id.unique_id): endpoint_of(replica) for replica in running}
         answers = await asyncio.gather(*(self._get(endpoint, path, GATHER_S) for endpoint in endpoints.values()))
-        return {replica: body for replica, (status, body) in zip(endpoints, answers, strict=True) if status == 200}
+        told = zip(endpoints, answers, strict=True)
+        return {replica: body if status == 200 else None for replica, (status, body) in told}
 
     async def _running(self, handle: DeploymentHandle[Any]) -> list[Any]:
         """Return Serve's records of the running replicas; a handle learns of them when it is first used."""

@@ -30,7 +30,7 @@ from gateway.config.check import load
 from gateway.config.schema import Config, EchoArgs, ModelConfig, PipelineArgs, RetrievalArgs, UpstreamArgs
 from gateway.config.settings import AliasEntry
 from gateway.http import errors
-from gateway.request.metrics import Metrics, engine_loads
+from gateway.request.metrics import Metrics, engine_loads, gateways_up
 from gateway.routes.generating import ENDPOINTS
 
 ROOT = Path(__file__).parents[2]
@@ -215,6 +215,7 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
     metrics.count("m", Usage(1, 1))
     metrics.refused("m", "rate_limit_exceeded")
     told = families(metrics.exposition()) | families(engine_loads({"m": {"r": Load(running=1, waiting=0)}}))
+    told |= families(gateways_up({"a": True}))
     written = {metric.strip("`"): set(codes(labels)) for metric, _, labels, _ in rows(page("docs/operations.md"), 4)}
     assert written == told
 

@@ -137,3 +137,18 @@ def test_metrics_need_a_key(echo: Raygate, http: httpx.Client) -> None:
     http.post(CHAT, json={**LONG, "model": "echo", "max_tokens": 5})
     families = {family.name for family in text_string_to_metric_families(http.get("/metrics").text)}
     assert {"raygate_requests", "raygate_completion_tokens", "raygate_time_to_first_token_seconds"} <= families
+
+
+def test_a_scrape_says_which_engine_does_not_answer(echo: Raygate, http: httpx.Client) -> None:
+    def up() -> list[float]:
+        families = text_string_to_metric_families(http.get("/metrics").text)
+        return [sample.value for family in families if family.name == "raygate_engine_up" for sample in family.samples]
+
+    assert set(up()) == {1}
+    asleep = echo.processes("ServeReplica:model-echo:engine")[0]
+    asleep.suspend()
+    try:
+        assert within(10, lambda: 0 in up())
+    finally:
+        asleep.resume()
+    assert within(10, lambda: set(up()) == {1})
