@@ -19,11 +19,12 @@ MAX_MISTAKES = 100
 """As many are told; a file with more is not the file that was meant."""
 
 _AT_ONCE = 8
-"""Lines that are parsed in one go: the gateway's other requests wait meanwhile."""
+"""Lines that are passed on in one go: the gateway's other requests wait meanwhile."""
 
+_STEP_LINES, _STEP_BYTES = 128, 64 * 1024
+"""Lines that are looked at in one go, in a thread; one line alone may be longer. Between two steps a batch can end."""
 
-_LONG_BYTES = 64 * 1024
-"""Longer lines are parsed in a thread."""
+_Numbered = tuple[int, bytes | None]
 
 
 @dataclass
@@ -46,11 +47,22 @@ class Findings:
         return next(iter(self.models)) if len(self.models) == 1 else None
 
 
-async def numbered_lines(services: Services, batch: Batch) -> AsyncGenerator[tuple[int, bytes | None], None]:
+async def numbered_lines(services: Services, batch: Batch) -> AsyncGenerator[_Numbered, None]:
     """Yield the lines of a batch's input with their numbers from 1, without the blank ones.
 
-    ``None`` stands for a line that is too long. Of an input that has not been found right, no more than the first line
-    too many is looked at, blank ones counted: ``None`` stands for it as well.
+    ``None`` stands for a line that is too long.
+    """
+    async with contextlib.aclosing(_all_lines(services, batch)) as lines:
+        async for number, raw in lines:
+            if not _is_blank(raw):
+                yield number, raw
+
+
+async def _all_lines(services: Services, batch: Batch) -> AsyncGenerator[_Numbered, None]:
+    """Yield all lines, blank ones too.
+
+    Of an input that has not been found right, no more than the first line too many is looked at: ``None`` stands for it
+    as for a line that is too long.
     """
     most = services.settings.batches.max_lines if batch.in_progress_at is None else math.inf
     longest = services.settings.bounds.max_body_bytes + ENVELOPE_BYTES
@@ -64,8 +76,21 @@ async def numbered_lines(services: Services, batch: Batch) -> AsyncGenerator[tup
             if number > most:
                 yield number, None
                 return
-            if raw is None or raw.strip():
-                yield number, raw
+            yield number, raw
+
+
+async def _steps(lines: AsyncGenerator[_Numbered, None]) -> AsyncGenerator[list[_Numbered], None]:
+    """Yield lines by as many as are looked at in one go."""
+    step: list[_Numbered] = []
+    room = _STEP_BYTES
+    async for number, raw in lines:
+        size = len(raw or b"")
+        if step and (size > room or len(step) == _STEP_LINES):
+            yield step
+            step, room = [], _STEP_BYTES
+        step.append((number, raw))
+        room -= size
+    yield step
 
 
 async def validate(services: Services, key: Key, batch: Batch, is_over: Callable[[], bool]) -> Findings | None:
@@ -74,43 +99,82 @@ async def validate(services: Services, key: Key, batch: Batch, is_over: Callable
     Raises:
         ObjectError: it cannot be read.
     """
-    most = services.settings.batches.max_lines
-    findings, known, inputs = Findings(), set[bytes](), 0
-    async with contextlib.aclosing(numbered_lines(services, batch)) as lines:
-        async for number, raw in lines:
+    look = _Look(services, key, batch)
+    async with contextlib.aclosing(_all_lines(services, batch)) as lines, contextlib.aclosing(_steps(lines)) as steps:
+        async for step in steps:
             if is_over():
                 return None
-            findings.total += 1
-            if number > most:
-                findings.mistakes.append(Mistake("too_many_lines", f"A batch has {most} lines at most."))
-            if len(findings.mistakes) >= MAX_MISTAKES or number > most:
-                return findings
-            try:
-                if raw is not None and len(raw) > _LONG_BYTES:
-                    line = await asyncio.to_thread(_right, services, key, batch, raw)
-                else:
-                    line = _right(services, key, batch, raw)
-            except errors.ApiError as error:
-                findings.mistakes.append(mistake_of(error, number))
+            if await asyncio.to_thread(look.at, step):
+                return look.findings
+    return look.whole()
+
+
+@dataclass
+class _Look:
+    """What has been seen of an input so far.
+
+    Attributes:
+        known: of each custom id half a digest, which is enough to tell them apart and short whatever it is.
+        inputs: how many texts the lines have embedded.
+    """
+
+    services: Services
+    key: Key
+    batch: Batch
+    findings: Findings = field(default_factory=Findings)
+    known: set[bytes] = field(default_factory=set)
+    inputs: int = 0
+
+    @property
+    def _most(self) -> int:
+        return self.services.settings.batches.max_lines
+
+    def at(self, step: list[_Numbered]) -> bool:
+        """Look at some lines; say whether that is enough to know that the input is wrong."""
+        mistakes = self.findings.mistakes
+        for number, raw in step:
+            if _is_blank(raw):
                 continue
-            # Half a digest of each is enough to tell them apart, and as large as the longest name is short.
-            digest = hashlib.sha256(line.custom_id.encode()).digest()[:16]
-            if digest in known:
-                message = "Another line has the same 'custom_id'."
-                findings.mistakes.append(Mistake("duplicate_custom_id", message, "custom_id", number))
-            known.add(digest)
-            findings.models.add(services.models.asked_for(line.model))
-            inputs += line.inputs
-    if inputs > most:
-        findings.mistakes.append(Mistake("too_many_inputs", f"A batch embeds {most} inputs at most."))
-    if not findings.total:
-        findings.mistakes.append(Mistake("empty_file", "The input file has no lines."))
-    return findings
+            self.findings.total += 1
+            if number > self._most:
+                mistakes.append(Mistake("too_many_lines", f"A batch has {self._most} lines at most."))
+                return True
+            if len(mistakes) >= MAX_MISTAKES:
+                return True
+            try:
+                line = _right(self.services, self.key, self.batch, raw)
+            except errors.ApiError as error:
+                mistakes.append(mistake_of(error, number))
+            else:
+                self._take(number, line)
+        return False
+
+    def whole(self) -> Findings:
+        """Return the findings once every line has been looked at."""
+        if self.inputs > self._most:
+            message = f"A batch embeds {self._most} inputs at most."
+            self.findings.mistakes.append(Mistake("too_many_inputs", message))
+        if not self.findings.total:
+            self.findings.mistakes.append(Mistake("empty_file", "The input file has no lines."))
+        return self.findings
+
+    def _take(self, number: int, line: Line) -> None:
+        digest = hashlib.sha256(line.custom_id.encode()).digest()[:16]
+        if digest in self.known:
+            message = "Another line has the same 'custom_id'."
+            self.findings.mistakes.append(Mistake("duplicate_custom_id", message, "custom_id", number))
+        self.known.add(digest)
+        self.findings.models.add(self.services.models.asked_for(line.model))
+        self.inputs += line.inputs
 
 
 def mistake_of(error: errors.ApiError, number: int | None = None) -> Mistake:
     """Return an error as a batch tells it."""
     return Mistake(error.code or error.type, error.message, error.param, number)
+
+
+def _is_blank(raw: bytes | None) -> bool:
+    return raw is not None and not raw.strip()
 
 
 def _right(services: Services, key: Key, batch: Batch, raw: bytes | None) -> Line:

@@ -14,7 +14,7 @@ from auth.usage import NOTHING
 from gateway.answers.engine_errors import UPSTREAM_MISCONFIGURED
 from gateway.batches.ask import Reply, ask
 from gateway.batches.idleness import Lane, Lanes, MadeWay
-from gateway.batches.lines import Line, parse_line
+from gateway.batches.lines import Line, parse_aside
 from gateway.batches.notices import WORTH_TELLING_S, Notices
 from gateway.batches.owner import KEY_GONE, KeyGone, Owner
 from gateway.batches.pauses import Pauses
@@ -168,7 +168,7 @@ class Work:
                 if number in known and known[number].is_done:
                     continue
                 try:
-                    line = parse_line(raw or b"", self.batch.endpoint, settings.bounds, settings.unknown_fields)
+                    line = await parse_aside(raw or b"", self.batch.endpoint, settings.bounds, settings.unknown_fields)
                     page.append((number, line))
                 except errors.ApiError as error:  # it was right once: the configuration has changed
                     self.failure = mistake_of(error, number)

@@ -77,8 +77,8 @@ class Bounds(_Frozen):
     """Limits on everything that comes from outside. Sizes in bytes, times in seconds.
 
     ``assumed_completion_tokens`` are reserved for each choice of a request that sets no ``max_tokens``; its engine is
-    told so, where a limit counts them. A key that was refused more than ``max_refusals_per_minute`` by a gateway replica
-    is sent away before its next request is read.
+    told so, where a limit counts them. A key that a gateway replica refused more than ``max_refusals_per_minute`` is
+    sent away before its next request is read.
     """
 
     max_body_bytes: int = Field(default=10 * 2**20, ge=1024)
