@@ -54,6 +54,8 @@ def cluster_environment(
         # Ray's name for "this machine alone": everything talks over the loopback interface. HAProxy alone, once
         # gateway.cluster.haproxy has amended its configuration, listens where clients connect.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        # HAProxy says who has connected; uvicorn would take a client's own word where that is on this machine.
+        "FORWARDED_ALLOW_IPS": "",
         # Replicas take pickled calls on a port of every interface, which no setting of Ray Serve narrows.
         "RAY_AUTH_MODE": "token",
         "RAY_SERVE_ENABLE_HA_PROXY": "1",

@@ -8,8 +8,8 @@ Ray Serve runs whatever ``RAY_SERVE_HAPROXY_BINARY_PATH`` names, at the start an
 * an error that HAProxy answers itself has the shape of every other error, and a request id;
 * a request has one id that is fit to be one, or none: of two, Ray Serve would answer with another than we log;
 * while no gateway is up it says so: Ray Serve would send requests to its own proxy, which holds them without bound;
-* the gateway learns each client's address: uvicorn believes the last ``X-Forwarded-For`` of a proxy on its own machine,
-  so HAProxy must write one, or a client would choose its own;
+* the gateway learns each client's address: it believes the last ``X-Forwarded-For`` that comes from its own machine, so
+  HAProxy must write one, or a client would choose its own;
 * a client whose gateway dies under its first request is told so;
 * a client that sends its headers too slowly is let go, and so is one that never ends its body, or does not read;
 * a client that leaves is noticed: with ``splice-request``, HAProxy 2.8 no longer reads from a client whose body came

@@ -64,7 +64,7 @@ def _gateway(config: Config) -> dict[str, Any]:
     if config.aliases:
         args["aliases"] = [alias.model_dump(exclude_unset=True) for alias in config.aliases]
     args |= config.model_dump(include={"default_model", "database_url"}, exclude_none=True)
-    told = {"bounds", "keep_alive_s", "cache_sharing", "on_revoke", "unknown_fields"}
+    told = {"bounds", "keep_alive_s", "cache_sharing", "on_revoke", "unknown_fields", "trusted_proxies"}
     args |= config.gateway.model_dump(include=told, exclude_defaults=True)
     for name in ("files", "batches", "responses"):
         if section := getattr(config, name).model_dump(exclude_defaults=True):

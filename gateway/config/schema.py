@@ -34,6 +34,7 @@ from gateway.config.settings import (
     FileSettings,
     OnRevoke,
     ResponseSettings,
+    TrustedProxies,
     UnknownFields,
 )
 
@@ -246,6 +247,7 @@ class GatewayConfig(_Section):
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
         on_revoke: whether an answer that has begun is cut when its key is revoked, or finished.
         unknown_fields: whether a field that an endpoint does not have is a 400, or is dropped and named in a header.
+        trusted_proxies: networks of proxies before the gateway whose word for their clients' addresses is taken.
     """
 
     host: str = Field(default="0.0.0.0", min_length=1)
@@ -257,6 +259,7 @@ class GatewayConfig(_Section):
     cache_sharing: CacheSharing = Field(default_factory=dict)
     on_revoke: OnRevoke = "cut"
     unknown_fields: UnknownFields = "refuse"
+    trusted_proxies: TrustedProxies = Field(default_factory=list)
 
 
 class Config(_Section):

@@ -6,6 +6,7 @@ write them itself.
 
 import os
 import time
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -167,6 +168,16 @@ CacheSharing = Annotated[dict[str, list[str]], AfterValidator(_one_group_each)]
 """The projects that share a prefix cache, as ids, by the name of their group."""
 
 
+def _networks(written: list[str]) -> list[str]:
+    for network in written:
+        ip_network(network)  # its ValueError says what is wrong
+    return written
+
+
+TrustedProxies = Annotated[list[str], AfterValidator(_networks)]
+"""Addresses and networks (``192.0.2.7``, ``10.0.0.0/8``) of proxies whose ``X-Forwarded-For`` is believed."""
+
+
 OnRevoke = Literal["cut", "finish"]
 UnknownFields = Literal["refuse", "drop"]
 
@@ -183,6 +194,7 @@ class GatewaySettings(_Frozen):
         cache_sharing: groups of projects (by id) that share the engines' prefix caches; others have one of their own.
         on_revoke: whether an answer that has begun is cut when its key is revoked, or finished.
         unknown_fields: whether a field that an endpoint does not have is a 400, or is dropped and named in a header.
+        trusted_proxies: networks of proxies whose word for their clients' addresses is taken.
         home: the folder of the database and the internal token.
         database_url: SQLAlchemy URL of the key store, by default ``RAYGATE_DATABASE_URL``; ``None`` means SQLite in
             ``home``.
@@ -201,6 +213,7 @@ class GatewaySettings(_Frozen):
     cache_sharing: CacheSharing = Field(default_factory=dict)
     on_revoke: OnRevoke = "cut"
     unknown_fields: UnknownFields = "refuse"
+    trusted_proxies: TrustedProxies = Field(default_factory=list)
     home: Path = Field(default_factory=default_home)
     database_url: str | None = Field(default_factory=lambda: os.environ.get("RAYGATE_DATABASE_URL"))
     identity: Identity | None = None

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from ipaddress import ip_address
 from urllib.parse import unquote
 
 import anyio
@@ -18,7 +17,7 @@ Metadata = Sequence[tuple[str, str | bytes]]
 _AHEAD = 16
 """ASGI messages that an answer may be ahead of its reader."""
 
-_PASSED_ON = frozenset({"authorization", "x-request-id", "x-client-request-id"})
+_PASSED_ON = frozenset({"authorization", "x-request-id", "x-client-request-id", "x-forwarded-for"})
 
 
 def chat_scope(metadata: Metadata, peer: str) -> Scope:
@@ -41,7 +40,7 @@ def chat_scope(metadata: Metadata, peer: str) -> Scope:
         "root_path": "",
         "query_string": b"",
         "headers": [*headers, (b"content-type", b"application/json")],
-        "client": (_address(metadata, peer), 0),
+        "client": (_address(peer), 0),
     }
 
 
@@ -86,13 +85,7 @@ def _bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
 
 
-def _address(metadata: Metadata, peer: str) -> str:
-    """Return where the client is: as for HTTP, HAProxy's word for it is taken, and nobody's else."""
+def _address(peer: str) -> str:
+    """Return the address of who has connected; empty for a Unix socket."""
     family, _, rest = peer.partition(":")
-    if family not in {"ipv4", "ipv6"}:
-        return ""
-    address = unquote(rest.rpartition(":")[0]).strip("[]")
-    if ip_address(address).is_loopback:
-        forwarded = [_bytes(value).decode("ascii", "replace") for name, value in metadata if name == "x-forwarded-for"]
-        return forwarded[-1].rpartition(",")[2].strip() if forwarded else address
-    return address
+    return unquote(rest.rpartition(":")[0]).strip("[]") if family in {"ipv4", "ipv6"} else ""

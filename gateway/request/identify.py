@@ -7,6 +7,7 @@ from starlette.types import Scope
 from auth.errors import Unauthenticated
 from auth.keys import INFERENCE, Key
 from gateway.http import errors
+from gateway.http.client_address import client_address
 from gateway.request.services import Services
 
 
@@ -22,7 +23,7 @@ def identify(services: Services, scope: Scope, *, needs: Sequence[str] = (INFERE
     try:
         key = services.access.identify(_authorization(scope))
     except Unauthenticated as refusal:
-        delay_s = 0.0 if refusal.missing else services.access.slowdown.failed(_address(scope))
+        delay_s = 0.0 if refusal.missing else _delay_s(services, scope)
         raise errors.unauthenticated(missing=refusal.missing, delay_s=delay_s) from None
     if not set(needs) & set(key.scopes):
         raise errors.permission_denied(needs)
@@ -38,7 +39,6 @@ def _authorization(scope: Scope) -> bytes | None:
     return shown.pop() if shown else None
 
 
-def _address(scope: Scope) -> str:
-    """Return where the client is; behind HAProxy, uvicorn has put what ``X-Forwarded-For`` says in HAProxy's place."""
-    client = scope.get("client")
-    return client[0] if client else ""
+def _delay_s(services: Services, scope: Scope) -> float:
+    """Return how long whoever shows a wrong key has to wait for the answer."""
+    return services.access.slowdown.failed(client_address(scope, services.settings.trusted_proxies))

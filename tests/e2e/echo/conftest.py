@@ -39,6 +39,7 @@ default_model: echo
 gateway:
   replicas: 2
   keep_alive_s: 0.1
+  trusted_proxies: [127.0.0.88]
 """
 
 

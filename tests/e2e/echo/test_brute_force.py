@@ -38,3 +38,13 @@ def test_wrong_keys_are_answered_ever_later_and_the_right_one_at_once(echo: Rayg
     with client_from("127.0.0.77", echo) as neighbour:
         status, waited_s = attempt(neighbour, "sk-wrong-0123456789abcdef")
         assert (status, waited_s < 0.5) == (401, True)
+
+
+def test_clients_of_a_trusted_proxy_are_slowed_down_one_by_one(echo: Raygate) -> None:
+    with client_from("127.0.0.88", echo) as proxy:
+        for number in range(ATTEMPTS):
+            proxy.headers["x-forwarded-for"] = f"203.0.113.{number}, 198.51.100.7"
+            attempt(proxy, f"sk-wrong-{number:020}")
+        assert attempt(proxy, "sk-wrong-0123456789abcdef")[1] > 0.5
+        proxy.headers["x-forwarded-for"] = "203.0.113.1, 198.51.100.8"
+        assert attempt(proxy, "sk-wrong-0123456789abcdef")[1] < 0.5

@@ -124,6 +124,7 @@ gateway: {port: 99999}
             "models[0].engine_args.models.writer: no engine serves a model 'b'",
         ),
         (PIPELINE.format(models="{writer: a}"), "writer: 'a' asks 'a' in turn: a circle has no end"),
+        (ECHO + "gateway: {trusted_proxies: [10.1.1.1/8]}", "gateway.trusted_proxies: 10.1.1.1/8 has host bits set"),
         ("models: [{name: a, engine: pipeline}]", "models[0].engine_args.class: is missing"),
         ("models: [{name: a, engine: pipeline, engine_args: {class: shop}}]", "module:Name"),
         (
