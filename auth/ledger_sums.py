@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
+from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +14,8 @@ from auth.tables import Base
 from auth.upsert import insertion
 
 _Group = tuple[int | str, ...]
+
+_PERIODS: tuple[Literal["day", "month"], ...] = ("day", "month")
 
 _HOUR = ("hour", "project_id", "key_id", "model")
 _HOUR_SUMS = ("requests", "errors", "prompt_tokens", "cached_tokens", "completion_tokens", "cost")
@@ -29,9 +32,9 @@ async def add_up(connection: AsyncConnection, rows: Iterable[LedgerRow], *, sign
         failed = row.status >= 400 or row.status == 0
         of_row = (1, failed, row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.cost)
         _add(hours[row.hour, project, key, model], of_row, sign)
-        for per, owner in product(("day", "month"), (("key", key), ("project", project))):
-            of_row = (1, row.prompt_tokens, row.completion_tokens, row.cost)
-            _add(periods[period_of(per, row.created_at).name, *owner, model, asked], of_row, sign)
+        for per, owner in product(_PERIODS, (("key", key), ("project", project))):
+            of_period = (1, row.prompt_tokens, row.completion_tokens, row.cost)
+            _add(periods[period_of(per, row.created_at).name, *owner, model, asked], of_period, sign)
     await _upsert(connection, UsageHourRow, _HOUR, _HOUR_SUMS, hours)
     await _upsert(connection, UsagePeriodRow, _PERIOD, _PERIOD_SUMS, periods)
 
@@ -44,7 +47,7 @@ async def add_refused(connection: AsyncConnection, refused: Mapping[tuple[int, s
         refused: how many, by hour, project and key.
     """
     nothing = [0.0] * (len(_HOUR_SUMS) - 2)
-    groups = {(*group, ""): [count, count, *nothing] for group, count in refused.items()}
+    groups: dict[_Group, list[float]] = {(*group, ""): [count, count, *nothing] for group, count in refused.items()}
     await _upsert(connection, UsageHourRow, _HOUR, _HOUR_SUMS, groups)
 
 
