@@ -63,4 +63,7 @@ async def refusals(
     query = query.group_by(*groups).order_by(times.desc(), *groups).limit(limit)
     async with store.reading() as connection:
         rows = (await connection.execute(query)).all()
-    return [RefusalSum(*names, refusals=int(count), last=int(last)) for *names, count, last in rows]
+    return [
+        RefusalSum(key_id, project_id, model, status, code, int(count), int(last))
+        for key_id, project_id, model, status, code, count, last in rows
+    ]

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -151,7 +151,7 @@ async def _write(store: Store, counts: Sequence[tuple[_Count, int]]) -> None:
     async with store.writing() as connection:
         ids = [each.id for each, _ in counts]
         query = select(RefusalRow.id, RefusalRow.count).where(RefusalRow.id.in_(ids))
-        known: Mapping[str, int] = {row.id: row.count for row in await connection.execute(query)}
+        known = dict((await connection.execute(query)).all())
         rows = [
             {"id": each.id, "minute": each.minute, "count": count, **asdict(each.refusal)} for each, count in counts
         ]

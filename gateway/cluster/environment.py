@@ -10,6 +10,10 @@ from gateway.config.settings import Bounds
 _DRAIN_S = 1
 """How long a replica that goes away still takes requests: HAProxy and the gateways learn of it within a second."""
 
+_NOT_BELOW = frozenset({"RAY_ADDRESS", "RAYGATE_API_KEY", "RAYGATE_DATABASE_URL"})
+"""A cluster that the operator's shell points to is none of ours, and no process below has use for these secrets: the
+gateways alone read the database's URL, from a file."""
+
 
 def cluster_environment(
     inherited: Mapping[str, str], *, home: Path, run: Path, ports: Mapping[str, str], bounds: Bounds, offline: bool
@@ -67,8 +71,7 @@ def cluster_environment(
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
     }
-    # A cluster that the operator's shell points to is none of ours.
-    return {**defaults, **{name: value for name, value in inherited.items() if name != "RAY_ADDRESS"}, **fixed}
+    return {**defaults, **{name: value for name, value in inherited.items() if name not in _NOT_BELOW}, **fixed}
 
 
 def _unless_given(ports: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:

@@ -104,8 +104,8 @@ class Cluster:
             bounds=bounds,
             offline=_is_offline(self._config),
         )
-        if self._config.database_url:
-            environment["RAYGATE_DATABASE_URL"] = self._config.database_url
+        if url := self._config.database_url or os.environ.get("RAYGATE_DATABASE_URL"):
+            environment["RAYGATE_DATABASE_URL_FILE"] = str(self._secret("database_url", url))
         command = [sys.executable, "-m", "gateway.cluster", str(compiled), str(_cpus(self._config))]
         command += [str(self._run / "ray"), str(os.getpid())]
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +119,13 @@ class Cluster:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches this process alone, which then stops the others in order
             )
+
+    def _secret(self, name: str, value: str) -> Path:
+        """Write down what the environment of every engine is no place for."""
+        path = self._run / name
+        path.touch(mode=0o600)
+        path.write_text(value)
+        return path
 
     def _write_haproxy(self) -> None:
         script = self._run / "haproxy.sh"

@@ -4,6 +4,7 @@ The gateway is one application, and each model is one of its own without a publi
 replaced, scaled or removed without touching its siblings.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -17,12 +18,8 @@ HEALTH_CHECK_PERIOD_S = 2
 HEALTH_CHECK_TIMEOUT_S = 30
 """How long a replica may be too busy to answer a health check before it is replaced."""
 
-GRPC_SERVICES = [
-    "gateway.grpc.chat_pb2_grpc.add_ChatServicer_to_server",
-    "grpc_health.v1.health_pb2_grpc.add_HealthServicer_to_server",
-    "gateway.grpc.reflection.add_reflection",
-]
-"""What tells Ray Serve which gRPC methods the gateway has."""
+GRPC_SERVICES = ["gateway.grpc.serving.add_services"]
+"""What tells Ray Serve which gRPC methods the gateway has, and engines have not."""
 
 _WAIT_LOOP_S = 0.5
 """How often a replica that is to stop looks whether its last request has ended."""
@@ -76,6 +73,7 @@ def _gateway(config: Config) -> dict[str, Any]:
         "route_prefix": "/",
         "import_path": "gateway.app:build",
         "args": args,
+        **_without_keys_of(config.models),
         "deployments": [_deployment("gateway", config.gateway.replicas, config, {"num_cpus": 0})],
     }
 
@@ -109,8 +107,20 @@ def _model(model: ModelConfig, config: Config) -> dict[str, Any]:
         "route_prefix": None,
         "import_path": f"engines.{model.engine}:build",
         "args": args,
+        **_without_keys_of(config.models, own=_api_key_env(model)),
         "deployments": [_deployment("engine", model.replicas, config, needs)],
     }
+
+
+def _without_keys_of(models: Iterable[ModelConfig], own: str | None = None) -> dict[str, Any]:
+    """Keep the keys of some models' providers out of an application's processes, which inherit Ray's environment."""
+    keys = {name for model in models if (name := _api_key_env(model)) and name != own}
+    return {"runtime_env": {"env_vars": dict.fromkeys(sorted(keys), "")}} if keys else {}
+
+
+def _api_key_env(model: ModelConfig) -> str | None:
+    name: str | None = model.engine_args.get("api_key_env") if model.engine == "upstream" else None
+    return name
 
 
 def _deployment(name: str, replicas: Replicas, config: Config, needs: dict[str, float]) -> dict[str, Any]:

@@ -182,6 +182,11 @@ OnRevoke = Literal["cut", "finish"]
 UnknownFields = Literal["refuse", "drop"]
 
 
+def _database_url() -> str | None:
+    path = os.environ.get("RAYGATE_DATABASE_URL_FILE")
+    return os.environ.get("RAYGATE_DATABASE_URL") or (Path(path).read_text().strip() if path else None)
+
+
 class GatewaySettings(_Frozen):
     """Everything a gateway replica needs to know.
 
@@ -196,8 +201,8 @@ class GatewaySettings(_Frozen):
         unknown_fields: whether a field that an endpoint does not have is a 400, or is dropped and named in a header.
         trusted_proxies: networks of proxies whose word for their clients' addresses is taken.
         home: the folder of the database and the internal token.
-        database_url: SQLAlchemy URL of the key store, by default ``RAYGATE_DATABASE_URL``; ``None`` means SQLite in
-            ``home``.
+        database_url: SQLAlchemy URL of the key store, by default ``RAYGATE_DATABASE_URL`` or what stands in the file
+            ``RAYGATE_DATABASE_URL_FILE``; ``None`` means SQLite in ``home``.
         identity: an issuer whose tokens are taken beside our own keys.
         files: where files are kept, and how much.
         batches: what batches may hold, what they cost, and how they make way.
@@ -215,7 +220,7 @@ class GatewaySettings(_Frozen):
     unknown_fields: UnknownFields = "refuse"
     trusted_proxies: TrustedProxies = Field(default_factory=list)
     home: Path = Field(default_factory=default_home)
-    database_url: str | None = Field(default_factory=lambda: os.environ.get("RAYGATE_DATABASE_URL"))
+    database_url: str | None = Field(default_factory=_database_url)
     identity: Identity | None = None
     files: FileSettings = Field(default_factory=FileSettings)
     batches: BatchSettings = Field(default_factory=BatchSettings)

@@ -13,6 +13,10 @@ from tests.e2e.echo.test_grpc import METADATA, request
 from tests.e2e.running import KEY, Raygate
 from tests.e2e.waiting import within
 
+LISTING = "/ray.serve.RayServeAPIService/ListApplications"
+PICKLED = "/ray.serve.ASGIService/HandleRequest"
+"""By which replicas call each other."""
+
 
 def test_a_message_over_the_bound_is_refused(chat: ChatStub) -> None:
     big = ChatRequest(messages=[ChatMessage(role="user", content="x" * (10 * 2**20 + 1))])
@@ -88,19 +92,39 @@ def test_an_engine_cannot_be_reached_by_naming_its_application(chat: ChatStub) -
     assert raised.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-def test_an_engines_own_port_serves_no_method(echo: Raygate) -> None:
-    engines = echo.processes("ServeReplica:model-echo:engine")
-    ports = {
-        c.laddr.port for engine in engines for c in engine.net_connections("tcp") if c.status == psutil.CONN_LISTEN
+def told(port: int, method: str) -> grpc.StatusCode:
+    """Ask a port for a method with a key, but without any token of the cluster; return the status."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as raised:
+        channel.unary_unary(method)(b"", metadata=METADATA, timeout=30)
+    return raised.value.code()
+
+
+def listening(processes: list[psutil.Process]) -> set[int]:
+    """Return the ports on which they listen."""
+    return {
+        each.laddr.port
+        for process in processes
+        for each in process.net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN
     }
-    answers = []
-    for port in ports & set(range(26_000, 29_000)):
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as raised:
-            ChatStub(channel).Complete(request(), metadata=METADATA, timeout=30)
-        answers.append(raised.value.code())
-    # A port on which Ray's own processes call each other may lie among them.
-    assert answers.count(grpc.StatusCode.UNKNOWN) == 2
-    assert set(answers) <= {grpc.StatusCode.UNKNOWN, grpc.StatusCode.UNIMPLEMENTED}
+
+
+METHODS = ("/raygate.v1.Chat/Complete", "/ray.serve.RayServeAPIService/Healthz", LISTING, PICKLED)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_engines_own_ports_serve_no_method_without_the_clusters_token(echo: Raygate, method: str) -> None:
+    ports = listening(echo.processes("ServeReplica:model-echo:engine"))
+    assert len(ports & set(range(26_000, 29_000))) >= 2  # one a replica takes gRPC
+    silent = {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE}
+    assert {told(port, method) for port in ports} <= silent
+
+
+def test_nobody_is_told_which_models_there_are(echo: Raygate) -> None:
+    ports = listening([*echo.processes("ServeReplica:gateway:gateway"), *echo.processes("ray::ProxyActor")])
+    assert told(int(echo.grpc_address.rpartition(":")[2]), LISTING) is grpc.StatusCode.UNIMPLEMENTED
+    grpc_ports = ports & set(range(23_000, 29_000))
+    assert {told(port, LISTING) for port in grpc_ports} <= {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE}
 
 
 def test_nothing_that_clients_send_is_logged(echo: Raygate, channel: grpc.Channel, chat: ChatStub) -> None:

@@ -60,3 +60,12 @@ def test_each_run_has_a_token_of_its_own_for_rays_ports() -> None:
     assert first["RAY_AUTH_MODE"] == "token"
     assert len({first["RAY_AUTH_TOKEN"], second["RAY_AUTH_TOKEN"]}) == 2
     assert "RAY_AUTH_TOKEN" not in environment({"RAY_AUTH_TOKEN_PATH": "/run/secrets/ray"})
+
+
+def test_secrets_that_no_process_below_needs_are_not_handed_on() -> None:
+    told = environment({"RAYGATE_API_KEY": "sk-1", "RAYGATE_DATABASE_URL": "postgresql://user:secret@db/raygate"})
+    assert not {"RAYGATE_API_KEY", "RAYGATE_DATABASE_URL"} & told.keys()
+
+
+def test_uvicorn_takes_nobodys_word_for_a_clients_address() -> None:
+    assert environment({"FORWARDED_ALLOW_IPS": "*"})["FORWARDED_ALLOW_IPS"] == ""

@@ -1,9 +1,9 @@
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 import yaml
+from ray.serve._private.grpc_util import gRPCGenericServer
 from ray.serve.config import gRPCOptions
 from ray.serve.schema import ServeDeploySchema
 
@@ -41,7 +41,7 @@ def test_without_a_port_there_is_no_grpc() -> None:
 
 async def test_ray_serve_finds_every_grpc_service_on_its_port() -> None:
     options = ServeDeploySchema.model_validate(serve_config(config(gateway={"grpc_port": 9000}))).grpc_options
-    server = grpc.aio.server()  # which wants a running loop
+    server = gRPCGenericServer(lambda **_: None)  # which wants a running loop
     for add in gRPCOptions(**options.model_dump()).grpc_servicer_func_callable:
         add(Gateway.func_or_class, server)
     assert options.port == 9000
@@ -113,6 +113,39 @@ def test_an_engine_is_told_its_model_source_and_arguments() -> None:
     application = model(engine_args={"max_model_len": 64})
     assert application["import_path"] == "engines.vllm:build"
     assert application["args"] == {"model": "m", "source": "org/m", "engine_args": {"max_model_len": 64}}
+
+
+def upstream(name: str, key: str | None) -> dict[str, Any]:
+    return {"name": name, "engine": "upstream", "engine_args": {"base_url": "http://x/v1", "api_key_env": key}}
+
+
+def test_the_key_of_a_provider_is_kept_out_of_everybody_elses_processes() -> None:
+    models = [upstream("a", "A_KEY"), upstream("b", "B_KEY"), upstream("c", None), {"name": "echo", "engine": "echo"}]
+    compiled = serve_config(config(models=models))
+    both = {"A_KEY": "", "B_KEY": ""}
+    blank = {each["name"]: each["runtime_env"]["env_vars"] for each in compiled["applications"]}
+    assert blank == {
+        "gateway": both,
+        "model-a": {"B_KEY": ""},
+        "model-b": {"A_KEY": ""},
+        "model-c": both,
+        "model-echo": both,
+    }
+    assert ServeDeploySchema.model_validate(compiled)
+
+
+def test_models_of_one_provider_share_its_key() -> None:
+    compiled = serve_config(config(models=[upstream("a", "A_KEY"), upstream("b", "A_KEY")]))
+    assert [each["name"] for each in compiled["applications"] if "runtime_env" in each] == ["gateway"]
+
+
+def test_the_gateway_reads_its_databases_url_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://user:secret@db/raygate\n")
+    monkeypatch.setenv("RAYGATE_DATABASE_URL_FILE", str(file))
+    monkeypatch.delenv("RAYGATE_DATABASE_URL", raising=False)
+    args = serve_config(config())["applications"][0]["args"]
+    assert GatewaySettings.model_validate(args).database_url == "postgresql://user:secret@db/raygate"
 
 
 def test_host_and_port_of_the_command_line_win() -> None:
