@@ -25,7 +25,7 @@ from auth.open_request import OpenRequest
 from auth.reaper import CountOf, Reaper, nobody_counts
 from auth.refused_rows import write_what_fits
 from auth.store import Store
-from auth.usage import FREE, Price
+from auth.usage import FREE, UNBOUNDED, Price, Usage
 
 FLUSH_S = 0.25
 JOURNAL_S = 0.5
@@ -91,13 +91,14 @@ class Ledger:
         """How many rows wait to be written."""
         return len(self._rows)
 
-    def begin(self, row: LedgerRow, price: Price = FREE) -> None:
+    def begin(self, row: LedgerRow, price: Price = FREE, most: Usage = UNBOUNDED) -> None:
         """Note that a request is open, or that more is known of one that is.
 
         The row may still change; the journal has it as it is when it is written. If the replica dies, its tokens cost
-        ``price``: that of the model which answers, or may.
+        ``price``: that of the model which answers, or may. What that model's engine then says is believed up to
+        ``most``.
         """
-        self._open[row.id] = _Open(OpenRequest(row, price))
+        self._open[row.id] = _Open(OpenRequest(row, price, most))
 
     def follow(self, row_id: str, tokens: Callable[[], int]) -> None:
         """Ask ``tokens``, as often as the journal is written, how many completion tokens an open request has had."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -40,6 +40,7 @@ class LedgerRow:
         model, engine, replica: which model, engine kind and engine replica answered; empty when none did.
         prompt_tokens, cached_tokens, completion_tokens: of the engine's report, or else counted by the gateway.
         cost: by the model's price.
+        estimated: whether the tokens are the gateway's own count, since the engine's has not come, or cannot be.
         status: the HTTP status that was sent; 499 when the client had gone, 0 when lost.
         error_code: as in the error body; ``lost`` when the gateway replica died.
         queued_s, ttft_s, total_s: seconds until the engine had it, to the first token, and in all.
@@ -58,6 +59,7 @@ class LedgerRow:
     cached_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
+    estimated: bool = False
     status: int = 0
     error_code: str | None = None
     finish_reason: str | None = None
@@ -87,6 +89,12 @@ class LedgerRow:
                 columns[name] = _text(str(columns[name]), length)
         columns["metadata"] = None if self.metadata is None else _bounded_json(self.metadata)
         return columns
+
+    @classmethod
+    def of(cls, columns: Mapping[str, Any]) -> Self:
+        """Return the row that :meth:`columns` tells of; raises ``ValueError``, ``TypeError`` or ``KeyError``."""
+        metadata = columns["metadata"]
+        return cls(**{**columns, "metadata": None if metadata is None else orjson.loads(metadata)})
 
 
 _FIELDS = tuple(field.name for field in fields(LedgerRow))

@@ -1,6 +1,6 @@
 """The tables: what was used."""
 
-from sqlalchemy import BigInteger, Boolean, Double, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Boolean, Double, Index, Integer, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from auth.tables import Base
@@ -23,6 +23,7 @@ class RequestRow(Base):
     cached_tokens: Mapped[int] = mapped_column(BigInteger)
     completion_tokens: Mapped[int] = mapped_column(BigInteger)
     cost: Mapped[float] = mapped_column(Double)
+    estimated: Mapped[bool] = mapped_column(Boolean, server_default=false())
     status: Mapped[int] = mapped_column(Integer)
     error_code: Mapped[str | None] = mapped_column(String(64))
     finish_reason: Mapped[str | None] = mapped_column(String(32))

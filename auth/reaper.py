@@ -98,6 +98,4 @@ class Reaper:
         except Exception as error:  # whatever stands between us and its engine
             _log.warning("count_not_known", extra={"row": request.row.id, "error": type(error).__name__})
             counted = None
-        if counted is None or counted.completion_tokens < completion_tokens:  # fewer: the engine has forgotten it
-            counted = Usage(request.row.prompt_tokens, completion_tokens)
-        return request.lost(counted)
+        return request.lost(counted, completion_tokens)

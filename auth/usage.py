@@ -1,5 +1,6 @@
 """What a request uses, and what that costs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -7,6 +8,9 @@ _MILLION = 1_000_000
 
 MAX_COUNT = 2**53
 """No count is larger: up to here JSON numbers are exact in every reader."""
+
+_BYTES_PER_TOKEN = 4
+"""Of English text under byte-level BPE; for texts that neither a tokenizer nor an engine has counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,10 @@ class Usage:
             return None
         return cls.read(told.get("prompt_tokens"), told.get("completion_tokens"), told.get("cached_tokens"))
 
+    def fits(self, most: "Usage") -> bool:
+        """Say whether neither count is larger than in ``most``."""
+        return self.prompt_tokens <= most.prompt_tokens and self.completion_tokens <= most.completion_tokens
+
     def cost(self, price: Price) -> float:
         """Return what the tokens cost."""
         cached = price.prompt if price.cached is None else price.cached
@@ -68,6 +76,7 @@ class Usage:
 
 
 NOTHING = Usage()
+UNBOUNDED = Usage(MAX_COUNT, MAX_COUNT)
 
 
 def whole_number(value: object) -> int | None:
@@ -75,3 +84,8 @@ def whole_number(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:
         return None
     return int(value) if value == int(value) else None
+
+
+def roughly(texts: Iterable[str]) -> int:
+    """Return about how many tokens texts have together."""
+    return -(-sum(len(text.encode()) for text in texts) // _BYTES_PER_TOKEN)

@@ -19,21 +19,31 @@ class Prompt:
         tools: text that is tokenized where the model's template shows tools.
         messages: the conversation, for what the template adds to it.
         tokens: prompt tokens that came as token ids.
+        is_text: whether it is nothing but text and token ids; how many tokens a picture is, its bytes do not say.
     """
 
     texts: Sequence[str] = ()
     tools: str = ""
     messages: Sequence[Mapping[str, Any]] = ()
     tokens: int = 0
+    is_text: bool = True
 
 
 @dataclass(frozen=True)
 class Whole:
-    """An answer that came whole, read: what the client gets, and what the ledger notes."""
+    """An answer that came whole, read: what the client gets, and what the ledger notes.
+
+    Attributes:
+        body: as the client gets it.
+        usage: the engine's count; ``None`` when it has none that can be believed.
+        finish_reason: of the last choice.
+        tokens: about how many completion tokens it has by its texts, for want of the engine's count.
+    """
 
     body: dict[str, Any]
     usage: Usage | None
     finish_reason: str | None = None
+    tokens: int = 0
 
 
 class Form(Protocol):
@@ -114,6 +124,12 @@ _SILENT = frozenset(
     }
 )
 """Fields of a part that are no text of the prompt: what links it, and media, whose tokens only the engine can count."""
+
+
+def is_text(content: Any) -> bool:
+    """Say whether a message's or an input's content is text alone: a string, or parts that each have a ``text``."""
+    parts = content if isinstance(content, list) else ()
+    return all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts)
 
 
 def texts_of(content: Any) -> Iterator[str]:

@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field
 
+from auth.usage import roughly
 from gateway import paths
 from gateway.answers import mend
 from gateway.answers.choices import ChatStream
 from gateway.answers.relay import usage_of
 from gateway.config.settings import Bounds
-from gateway.endpoints.call import Call, Prompt, Whole, texts_of
+from gateway.endpoints.call import Call, Prompt, Whole, is_text, texts_of
 from gateway.endpoints.closed import EXTENSION, Dropped, Engines, Flag, Strict, checked, forwarded
 from gateway.endpoints.fields import Metadata, Sampled, Tools, check_sampled, check_tools, templated, with_usage
 from gateway.http import errors
@@ -77,7 +78,8 @@ class ChatForm:
     def whole(self, answer: dict[str, Any]) -> Whole:
         """Read an answer that came whole."""
         choices = answer.get("choices") or [{}]
-        return Whole(mend.completion(answer), usage_of(answer), choices[-1].get("finish_reason"))
+        said = roughly(text for choice in choices for text in _texts(choice.get("message") or {}))
+        return Whole(mend.completion(answer), usage_of(answer), choices[-1].get("finish_reason"), said)
 
     def stream(self, call: Call) -> ChatStream:
         """Return the reader of a streamed answer."""
@@ -120,7 +122,8 @@ def _prompt(sent: dict[str, Any]) -> Prompt:
     tools = [*sent.get("tools", ()), *_functions(sent)]
     messages = sent["messages"]
     texts = (*(text for message in messages for text in _texts(message)), *templated(sent))
-    return Prompt(texts, tools=orjson.dumps(tools).decode() if tools else "", messages=messages)
+    text_alone = all(is_text(message.get("content")) for message in messages)
+    return Prompt(texts, tools=orjson.dumps(tools).decode() if tools else "", messages=messages, is_text=text_alone)
 
 
 def _functions(sent: dict[str, Any]) -> list[Any]:

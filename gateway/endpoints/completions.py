@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from auth.usage import roughly
 from gateway import paths
 from gateway.answers import mend
 from gateway.answers.choices import ChoicesStream
 from gateway.answers.relay import usage_of
 from gateway.config.settings import Bounds
-from gateway.endpoints.call import Call, Prompt, Whole
+from gateway.endpoints.call import Call, Prompt, Whole, texts_of
 from gateway.endpoints.closed import checked, forwarded
 from gateway.endpoints.fields import Sampled, check_sampled, with_usage
 from gateway.http import errors
@@ -40,7 +41,8 @@ class CompletionForm:
     def whole(self, answer: dict[str, Any]) -> Whole:
         """Read an answer that came whole."""
         choices = answer.get("choices") or [{}]
-        return Whole(mend.completion(answer), usage_of(answer), choices[-1].get("finish_reason"))
+        said = roughly(text for choice in choices for text in texts_of(choice.get("text")))
+        return Whole(mend.completion(answer), usage_of(answer), choices[-1].get("finish_reason"), said)
 
     def stream(self, call: Call) -> ChoicesStream:
         """Return the reader of a streamed answer."""

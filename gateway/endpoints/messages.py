@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field
 
-from auth.usage import NOTHING
+from auth.usage import NOTHING, roughly
 from gateway import paths
 from gateway.answers.messages import MessageStream, usage_of_message
 from gateway.config.settings import Bounds
-from gateway.endpoints.call import Call, Prompt, Whole, texts_of
+from gateway.endpoints.call import Call, Prompt, Whole, is_text, texts_of
 from gateway.endpoints.closed import Closed, Dropped, Engines, Object, Strict, checked, forwarded
 from gateway.endpoints.fields import Model, Salt, Tools, check_tools, templated
 from gateway.endpoints.pooled import UNCOUNTED
@@ -79,7 +79,8 @@ class MessagesForm:
         counted = usage_of_message(answer.get("usage"))
         # Anthropic's own answers have the field whether or not a sequence stopped them.
         body = {"stop_sequence": None, **answer}
-        return Whole(body, counted if counted != NOTHING else None, answer.get("stop_reason"))
+        said = roughly(texts_of(answer.get("content")))
+        return Whole(body, counted if counted != NOTHING else None, answer.get("stop_reason"), said)
 
     def stream(self, call: Call) -> MessageStream:
         """Return the reader of a streamed answer."""
@@ -136,6 +137,7 @@ def _prompt(payload: dict[str, Any]) -> Prompt:
         texts=tuple(_texts(payload)),
         tools=orjson.dumps(tools).decode() if tools else "",
         messages=[*system, *messages],
+        is_text=all(is_text(message["content"]) for message in messages),
     )
 
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 from fastapi import UploadFile
 from pydantic import Field
 
-from auth.usage import NOTHING
+from auth.usage import NOTHING, roughly
 from gateway import paths
 from gateway.answers import mend
 from gateway.answers.choices import ChoicesStream
 from gateway.answers.relay import usage_of
 from gateway.config.settings import Bounds
-from gateway.endpoints.call import Call, Prompt, Whole
+from gateway.endpoints.call import Call, Prompt, Whole, texts_of
 from gateway.endpoints.closed import ENGINES, EXTENSION, Closed, Engines, checked, forwarded
 from gateway.endpoints.fields import Model
 from gateway.http import errors
@@ -54,8 +54,10 @@ class TranscriptionForm:
     def whole(self, answer: dict[str, Any]) -> Whole:
         """Read an answer that came whole; its usage may be a duration, which is no tokens."""
         counted = answer.get("usage")
-        in_tokens = isinstance(counted, dict) and "prompt_tokens" in counted
-        return Whole(mend.told(answer), usage_of(answer) if in_tokens else NOTHING)
+        is_duration = isinstance(counted, dict) and counted.get("type") == "duration"
+        if is_duration:
+            return Whole(mend.told(answer), NOTHING)
+        return Whole(mend.told(answer), usage_of(answer), tokens=roughly(texts_of(answer.get("text"))))
 
     def stream(self, call: Call) -> ChoicesStream:
         """Return the reader of a streamed answer."""
@@ -91,7 +93,7 @@ def parse_transcription(upload: Upload, bounds: Bounds) -> Call:
         form=TranscriptionForm(),
         model=body.model,
         payload=sent.fields,
-        prompt=Prompt(texts=(body.prompt or "", body.hotwords or "")),
+        prompt=Prompt(texts=(body.prompt or "", body.hotwords or ""), is_text=False),
         prompt_field="file",
         stream=_BOOLEANS.get(body.stream or "false", False),
         max_tokens=int(body.max_completion_tokens) if body.max_completion_tokens else None,

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import structlog
 
+from auth.usage import roughly
 from gateway.config.settings import ModelEntry
 from gateway.endpoints.call import Call, Prompt
 from gateway.prompts.folder import folder_of
 from gateway.prompts.template import Overhead
 from gateway.prompts.tokens import Count, counter_of
-
-BYTES_PER_TOKEN = 4
-"""Of English text under byte-level BPE; for models whose tokenizer is not at hand."""
 
 ON_THE_LOOP = 20_000
 """Characters that are counted at once: 4 ms at the very worst. Longer prompts go to a thread."""
@@ -91,8 +89,7 @@ class Prompts:
 def rough(call: Call) -> int:
     """Return an estimate that costs nothing and needs no tokenizer."""
     prompt = call.prompt
-    size = sum(len(text.encode()) for text in (*prompt.texts, prompt.tools))
-    return -(-size // BYTES_PER_TOKEN) + prompt.tokens + _added(Overhead(), prompt)
+    return roughly((*prompt.texts, prompt.tools)) + prompt.tokens + _added(Overhead(), prompt)
 
 
 def _added(overhead: Overhead, prompt: Prompt) -> int:

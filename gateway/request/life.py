@@ -22,6 +22,7 @@ from gateway.http.exchange import Response
 from gateway.prompts.estimate import rough
 from gateway.request.company import begin_stream, company
 from gateway.request.isolation import SALTED
+from gateway.request.plausible import most_of
 from gateway.request.refusing import hear
 from gateway.request.services import Services
 from gateway.request.settlement import Settlement
@@ -169,9 +170,8 @@ async def _ask(
         **({"traceparent": exchange.traceparent} if exchange.traceparent else {}),
     }
     patience_s = services.settings.bounds.queue_timeout_s
-    asking = services.replicas.ask(
-        model.application, call.path, headers, body, patience_s=patience_s, asked=partial(settlement.asked, model)
-    )
+    asked = partial(settlement.asked, model, most_of(call, model, len(body)))
+    asking = services.replicas.ask(model.application, call.path, headers, body, patience_s=patience_s, asked=asked)
     answer = await stack.enter_async_context(asking)
     if answer.status >= 400:
         error = from_engine(answer.status, await _whole(answer), call.prompt_field, answer.retry_after_s)

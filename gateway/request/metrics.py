@@ -34,6 +34,9 @@ class Metrics:
         self._prompt = self._counter("raygate_prompt_tokens", "Prompt tokens that engines counted.")
         self._completion = self._counter("raygate_completion_tokens", "Completion tokens that engines counted.")
         self._cached = self._counter("raygate_cached_tokens", "Prompt tokens found in an engine's prefix cache.")
+        self._estimated = self._counter(
+            "raygate_estimated_requests", "Requests whose tokens the gateway has counted itself."
+        )
         self._first_token = self._histogram("raygate_time_to_first_token_seconds", "Arrival to the first event sent.")
         self._duration = self._histogram("raygate_request_duration_seconds", "Arrival to the last byte sent.")
         self._in_progress = self._gauge("raygate_requests_in_progress", "Requests inside this gateway replica.")
@@ -68,11 +71,12 @@ class Metrics:
         if first_token_s is not None:
             self._of(self._first_token, model).observe(first_token_s)
 
-    def count(self, model: str, usage: Usage) -> None:
-        """Count what a request used."""
+    def count(self, model: str, usage: Usage, *, estimated: bool) -> None:
+        """Count what a request used; ``estimated`` where the engine's own count has not come, or is not believed."""
         self._of(self._prompt, model).inc(usage.prompt_tokens)
         self._of(self._completion, model).inc(usage.completion_tokens)
         self._of(self._cached, model).inc(usage.cached_tokens)
+        self._of(self._estimated, model).inc(estimated)
 
     def refused(self, model: str, code: str) -> None:
         """Count a request that was not let in."""

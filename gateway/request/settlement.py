@@ -8,7 +8,7 @@ from auth.access import Access
 from auth.keys import Key
 from auth.ledger_row import LedgerRow, new_id
 from auth.reservation import Reservation
-from auth.usage import NOTHING, Usage
+from auth.usage import NOTHING, UNBOUNDED, Usage
 from gateway.answers.relay import Stream
 from gateway.config.settings import ModelEntry
 from gateway.endpoints.call import Call, Whole
@@ -27,14 +27,15 @@ class Settlement:
 
     Entering begins it; leaving records the row, whatever the way out: an answer, a refusal, an engine's death, a
     client that left. Where the engine's count has not come by then, the row waits for it behind the client's back. A
-    request that the limits have not let in is counted instead, with others like it. What is learned on the way is put
-    into the fields below.
+    request that the limits have not let in is counted instead, with others like it. A count that cannot be believed is
+    none: then the gateway's own stands, and the row says so. What is learned on the way is put into the fields below.
 
     Attributes:
         row: the ledger's, as far as it is known.
         terms: what it costs, and whether it costs anything without an answer.
         reservation: what the limits have been charged.
         model: what answers, or may: it has been asked.
+        most: what its engine can have counted at most.
         stream: the answer on its way, if it is one of events.
         whole: the answer, if it came whole.
         whole_s, queued_s: seconds since the request arrived.
@@ -48,6 +49,7 @@ class Settlement:
     terms: Terms
     reservation: Reservation | None = None
     model: ModelEntry | None = None
+    most: Usage = UNBOUNDED
     stream: Stream | None = None
     whole: Whole | None = None
     whole_s: float | None = None
@@ -71,11 +73,11 @@ class Settlement:
         self.row.prompt_tokens = reservation.estimate.prompt_tokens
         self.access.ledger.begin(self.row)
 
-    def asked(self, model: ModelEntry, replica: str) -> None:
+    def asked(self, model: ModelEntry, most: Usage, replica: str) -> None:
         """Note who is asked, for whoever finds the request in the journal if this process is killed."""
-        self.model = model
+        self.model, self.most = model, most
         self.row.model, self.row.engine, self.row.replica = model.name, model.engine, replica
-        self.access.ledger.begin(self.row, model.price)
+        self.access.ledger.begin(self.row, model.price, most)
 
     def refused(self) -> None:
         """Note that whoever was asked has not taken the request."""
@@ -108,7 +110,12 @@ class Settlement:
         """The engine's count; while it has not come, the estimated prompt and the tokens that were relayed."""
         if self.model is None:
             return NOTHING
-        return self._reported or Usage(self.row.prompt_tokens, self.stream.tokens if self.stream else 0)
+        return self._reported or Usage(self.row.prompt_tokens, self._relayed_tokens)
+
+    @property
+    def _relayed_tokens(self) -> int:
+        answer = self.stream or self.whole
+        return min(answer.tokens, self.most.completion_tokens) if answer else 0
 
     @property
     def _first_token_s(self) -> float | None:
@@ -120,7 +127,10 @@ class Settlement:
     @property
     def _reported(self) -> Usage | None:
         answer = self.stream or self.whole
-        return answer.usage if answer else None
+        return self._believed(answer.usage if answer else None)
+
+    def _believed(self, count: Usage | None) -> Usage | None:
+        return count if count and count.fits(self.most) else None
 
     def charge(self, reservation: Reservation) -> None:
         """Settle the reservation; a request that no engine has taken costs nothing."""
@@ -164,14 +174,15 @@ class Settlement:
             completion_tokens=used.completion_tokens,
         )
         if self.model is None or self.whole or self._reported:
-            self._record(used)
+            self._record(used, estimated=self.model is not None and not self._reported)
         else:
             self.late_counts.ask(row, self._counted)
 
     def _counted(self, count: Usage | None) -> None:
         """Take the engine's count of a request that ended before it came; without it, what was relayed stands."""
-        if count is None:
-            self._record(self.used)
+        count = self._believed(count)
+        if count is None or (count == NOTHING and self._relayed_tokens):
+            self._record(self.used, estimated=True)
             return
         if self.queued_s is None and count == NOTHING:
             self.refused()  # it waited for its turn until it was given up
@@ -179,10 +190,11 @@ class Settlement:
                 self.reservation.forgive()
         if self.reservation and self.model:
             self.reservation.amend(count, self.model.price)
-        self._record(count)
+        self._record(count, estimated=False)
 
-    def _record(self, used: Usage) -> None:
+    def _record(self, used: Usage, *, estimated: bool) -> None:
         row = self.row
+        row.estimated = estimated
         row.prompt_tokens, row.cached_tokens = used.prompt_tokens, used.cached_tokens
         row.completion_tokens = used.completion_tokens
         row.cost = used.cost(self.model.price) if self.model else 0.0
@@ -191,7 +203,7 @@ class Settlement:
         else:
             refusing.count(self.access, self.metrics, row)
         if row.model_asked:
-            self.metrics.count(row.model_asked, used)
+            self.metrics.count(row.model_asked, used, estimated=estimated)
 
     def _outcome(self, error: BaseException | None) -> tuple[int, str | None]:
         if error is None:

@@ -212,7 +212,7 @@ def test_every_metric_is_in_the_reference_with_its_labels() -> None:
     metrics = Metrics("a", ["m"])
     metrics.begin("m")
     metrics.end("m", status=500, code="internal_error", first_token_s=0.1, total_s=1)
-    metrics.count("m", Usage(1, 1))
+    metrics.count("m", Usage(1, 1), estimated=True)
     metrics.refused("m", "rate_limit_exceeded")
     told = families(metrics.exposition()) | families(engine_loads({"m": {"r": Load(running=1, waiting=0)}}))
     told |= families(gateways_up({"a": True}))

@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
-from auth.usage import Usage
+from auth.usage import Usage, roughly
 from gateway.answers.form import named, parsed
 from gateway.answers.relay import Stream, cached_in
-from gateway.endpoints.call import Call, Whole
+from gateway.endpoints.call import Call, Whole, said_by
 from gateway.endpoints.responses.turn import Turn
 from gateway.http import errors
 from gateway.http.dialects import OpenAI
@@ -39,7 +39,8 @@ class ResponseForm:
         body = self.turn.told(answer)
         if body["status"] == "failed":
             self.turn.failed(errors.engine_lost())
-        return Whole(self.turn.body, usage_of_response(body), _finish_reason(body))
+        said = roughly(text for item in body["output"] for text in said_by(item))
+        return Whole(self.turn.body, usage_of_response(body), _finish_reason(body), said)
 
     def stream(self, call: Call) -> "ResponseStream":
         """Return the reader of a streamed answer."""

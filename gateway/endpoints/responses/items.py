@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from gateway.endpoints.call import Prompt, said_by, texts_of
+from gateway.endpoints.call import Prompt, is_text, said_by, texts_of
 from objects.ids import new_id
 from objects.responses import StoredResponse
 
@@ -40,6 +40,7 @@ def prompt_of(instructions: str | None, items: Sequence[Json], tools: Sequence[J
         texts=(*texts_of(instructions), *(text for item in items for text in said_by(item))),
         tools=orjson.dumps(tools).decode() if tools else "",
         messages=[{"role": role} for role in (["system"] if instructions else []) + roles],
+        is_text=all(is_text(item.get(name)) for item in items for name in ("content", "output")),
     )
 
 

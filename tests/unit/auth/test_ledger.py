@@ -62,6 +62,7 @@ async def test_a_row_is_written_within_a_second_with_all_it_says(store: Store, l
         cached_tokens=4,
         completion_tokens=5,
         cost=0.25,
+        estimated=True,
         finish_reason="stop",
         queued_s=0.1,
         ttft_s=0.2,
@@ -148,20 +149,23 @@ async def test_a_lost_request_belongs_to_the_model_that_answered_it_and_costs_it
 
 
 @pytest.mark.parametrize(
-    ("counted", "charged"),
+    ("counted", "charged", "estimated"),
     [
-        (Usage(8, 5, 2), Usage(8, 5, 2)),  # by the engine, exactly
-        (None, Usage(7, 3)),  # which cannot be asked: by the journal
-        (NOTHING, Usage(7, 3)),  # which has forgotten the request
+        (Usage(8, 5, 2), Usage(8, 5, 2), False),  # by the engine, exactly
+        (None, Usage(7, 3), True),  # which cannot be asked: by the journal
+        (NOTHING, Usage(7, 3), True),  # which has forgotten the request
+        (Usage(8, 6), Usage(7, 3), True),  # which says more than it can have counted
     ],
 )
-async def test_of_a_lost_request_the_engine_is_asked(store: Store, counted: Usage | None, charged: Usage) -> None:
+async def test_of_a_lost_request_the_engine_is_asked(
+    store: Store, counted: Usage | None, charged: Usage, estimated: bool
+) -> None:
     async def count_of(row: LedgerRow) -> Usage | None:
         return {"r2": counted}[row.replica]
 
     dying = Ledger(store, "dying")
     row = a_row(prompt_tokens=7, replica="r2", status=0)
-    dying.begin(row, Price(completion=1_000_000))
+    dying.begin(row, Price(completion=1_000_000), most=Usage(100, 5))
     dying.follow(row.id, lambda: 3)
     await journal(dying)
 
@@ -170,6 +174,7 @@ async def test_of_a_lost_request_the_engine_is_asked(store: Store, counted: Usag
     sums = await total(store)
     assert Usage(sums.prompt_tokens, sums.completion_tokens, sums.cached_tokens) == charged
     assert sums.cost == charged.completion_tokens
+    assert [stored.estimated for stored in await rows_in(store)] == [estimated]
 
 
 async def test_a_replica_whose_heart_beats_is_left_alone(store: Store, ledger: Ledger) -> None:

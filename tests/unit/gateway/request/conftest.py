@@ -149,8 +149,9 @@ class House:
     late_counts: LateCounts
     key: Key
     secret: str
+    services: Services
 
-    async def ask(self, model: str, max_tokens: int = 1, **fields: Any) -> httpx.Response:
+    async def ask(self, model: str, max_tokens: int | None = 1, **fields: Any) -> httpx.Response:
         """Ask with the key."""
         headers = {"authorization": f"Bearer {self.secret}"}
         body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": max_tokens, **fields}
@@ -158,7 +159,7 @@ class House:
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
             return await client.post("/v1/chat/completions", json=body)
 
-    async def asks(self, model: str, times: int, max_tokens: int = 1) -> list[int]:
+    async def asks(self, model: str, times: int, max_tokens: int | None = 1) -> list[int]:
         """Ask so many times, one after the other; return the statuses."""
         return [(await self.ask(model, max_tokens)).status_code for _ in range(times)]
 
@@ -205,7 +206,7 @@ async def open_house(store: Store, database_url: str, tmp_path: Path) -> AsyncIt
             }
             services = Services(**parts)
             background = Background(access.store, "gateway-1", settings.responses, LateEnds(tmp_path / "responses"))
-            return House(create_app(services, background), access, engines, late_counts, key, secret)
+            return House(create_app(services, background), access, engines, late_counts, key, secret, services)
 
         yield opened
 

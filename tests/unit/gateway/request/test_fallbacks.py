@@ -6,7 +6,10 @@ import pytest
 
 from auth.limits import Limit
 from auth.usage import Usage
+from gateway.config.settings import Bounds
 from tests.unit.gateway.request.conftest import Opened, cancelled
+
+ASSUMED = Bounds().assumed_completion_tokens
 
 
 async def test_a_paid_fallback_behind_a_free_model_is_held_to_the_budget(open_house: Opened) -> None:
@@ -150,11 +153,11 @@ async def test_who_leaves_while_waiting_in_an_engines_queue_has_used_nothing_by_
     assert await house.left() == [100, 10]
 
 
-@pytest.mark.parametrize("used", [3, 5])
+@pytest.mark.parametrize("used", [ASSUMED, ASSUMED + 2])
 async def test_a_budget_used_up_or_overshot_refuses_what_costs_money_and_nothing_else(
     open_house: Opened, used: int
 ) -> None:
-    house = await open_house(Limit("cost", "day", 3))
+    house = await open_house(Limit("cost", "day", ASSUMED))
     house.engines.usage["paid"] = Usage(1, used)
-    assert await house.asks("paid", 2) == [200, 429]
+    assert await house.asks("paid", 2, max_tokens=None) == [200, 429]
     assert await house.asks("free", 2) == [200, 200]
