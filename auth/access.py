@@ -120,12 +120,6 @@ class Access:
             return self.tokens.identify(token)
         return self.keys.identify(authorization)
 
-    def is_valid(self, key: Key) -> bool:
-        """Say whether a key that was identified before, by a request that waited since, is still valid."""
-        if self.tokens and key.id.startswith(ID_PREFIX):
-            return self.tokens.is_valid(key)
-        return self.keys.is_valid(key)
-
     def current(self, key: Key, needs: Sequence[str] = (INFERENCE,), model: str | None = None) -> Key | None:
         """Return a key as it is now, if it may still do what it was let in for; it may have been narrowed since.
 

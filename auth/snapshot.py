@@ -86,10 +86,6 @@ class KeySnapshot:
         """Return a key that was identified before as it is now; ``None`` when it is no longer valid."""
         return self._live(key.digest)
 
-    def is_valid(self, key: Key) -> bool:
-        """Say whether a key that was identified before, by a request that waited since, is still valid."""
-        return self._live(key.digest) is not None
-
     async def refresh(self) -> None:
         """Load what has changed since the last time."""
         async with self._one_refresh, self._store.reading() as connection:

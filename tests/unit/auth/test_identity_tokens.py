@@ -130,7 +130,7 @@ async def test_keys_of_our_own_go_on_being_valid(access: Access, store: Store) -
     key, secret = await create_key(store, name="laptop")
     await access.keys.refresh()
     assert identify(access, secret) == key
-    assert access.is_valid(key)
+    assert access.current(key) == key
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ async def test_a_token_without_scopes_of_ours_may_do_nothing(access: Access) -> 
 async def test_an_identity_ends_with_its_token(access: Access) -> None:
     shown = token(exp=int(time.time()) - 3)
     key = identify(access, shown)
-    assert access.is_valid(key)
+    assert access.current(key) == key
     await eventually(lambda: not holds(access, shown), within_s=4)
-    assert not access.is_valid(key)
+    assert access.current(key) is None
 
 
 async def test_an_archived_projects_tokens_stop_at_once(access: Access, store: Store, project: Project) -> None:
