@@ -33,11 +33,15 @@ models:
     engine_args: {{tokens_per_s: 20, journal: "%(journal)s"}}
     replicas: {{min: 1, max: 1, max_ongoing_requests: 1, max_queued_requests: 64}}
   - {{name: elsewhere, engine: upstream, engine_args: {{base_url: "%(elsewhere)s"}}}}
-  - {{name: elsewhere-embed, engine: upstream, task: embed, engine_args: {{base_url: "%(elsewhere)s"}}}}
-  - {{name: elsewhere-score, engine: upstream, task: score, engine_args: {{base_url: "%(elsewhere)s"}}}}
-  - {{name: elsewhere-hear, engine: upstream, task: transcribe, engine_args: {{base_url: "%(elsewhere)s"}}}}
-  # No machine has room for it: what it must refuse is refused before an engine is asked.
-  - {{name: never, engine: transformers, source: ./nothing, resources: {{num_gpus: 512}}}}
+  # No machine has room for these: what they must refuse is refused before an engine is asked.
+  - {{name: never-embed, engine: echo, task: embed, resources: {{num_gpus: 512}}}}
+  - {{name: never-hear, engine: echo, task: transcribe, resources: {{num_gpus: 512}}}}
+  - name: never-score
+    engine: upstream
+    task: score
+    engine_args: {{base_url: "%(elsewhere)s"}}
+    resources: {{num_gpus: 512}}
+  - {{name: never-tokens, engine: transformers, source: ./nothing, resources: {{num_gpus: 512}}}}
 gateway:
   replicas: 2
   grpc_port: %(grpc_port)d
@@ -175,14 +179,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def _await_models(running: Raygate) -> None:
-    """Wait until every model is ready but the one that never will be."""
+    """Wait until every model is ready but those that never will be."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         assert running.process.poll() is None, running.output.read_text()
         with contextlib.suppress(httpx.TransportError):
             shown = httpx.get(f"{running.url}/readyz", headers={"authorization": f"Bearer {KEY}"}, timeout=5)
             states = {name: each["state"] for name, each in shown.json().get("models", {}).items()}
-            if states and {name for name, state in states.items() if state != "ready"} == {"never"}:
+            if states and all(name.startswith("never") or state == "ready" for name, state in states.items()):
                 return
         time.sleep(0.2)
     raise AssertionError(running.output.read_text())

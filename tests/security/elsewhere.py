@@ -1,4 +1,4 @@
-"""A server elsewhere that answers every endpoint, and remembers what it was sent: what an engine sees."""
+"""A server elsewhere that answers chats, completions and messages, and remembers what it was sent."""
 
 import contextlib
 import json
@@ -14,7 +14,6 @@ _CHOICE = {"index": 0, "finish_reason": "stop", "logprobs": None}
 _ANSWERS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"id": "c", "created": 1, "choices": [{**_CHOICE, "message": _MESSAGE}], "usage": _USAGE},
     "/v1/completions": {"id": "c", "created": 1, "choices": [{**_CHOICE, "text": "yes"}], "usage": _USAGE},
-    "/v1/embeddings": {"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}]},
     "/v1/messages": {
         "id": "m",
         "type": "message",
@@ -24,9 +23,6 @@ _ANSWERS: dict[str, dict[str, Any]] = {
         "usage": {"input_tokens": 1, "output_tokens": 1},
     },
     "/v1/messages/count_tokens": {"input_tokens": 1},
-    "/v1/rerank": {"id": "r", "results": [{"index": 0, "relevance_score": 0.5}]},
-    "/v1/score": {"id": "s", "object": "list", "data": [{"index": 0, "object": "score", "score": 0.5}]},
-    "/v1/audio/transcriptions": {"text": "yes"},
 }
 
 

@@ -74,14 +74,14 @@ HELLO = [{"role": "user", "content": "hello"}]
 ASKING = {
     paths.CHAT: Asking("elsewhere", {"messages": HELLO}),
     paths.COMPLETIONS: Asking("elsewhere", {"prompt": "hello"}),
-    paths.EMBEDDINGS: Asking("elsewhere-embed", {"input": "hello"}),
+    paths.EMBEDDINGS: Asking("never-embed", {"input": "hello"}),
     paths.MESSAGES: Asking("elsewhere", {"messages": HELLO, "max_tokens": 5}),
     paths.COUNT_TOKENS: Asking("elsewhere", {"messages": HELLO}),
-    paths.RERANK: Asking("elsewhere-score", {"query": "hello", "documents": ["there"]}),
-    paths.SCORE: Asking("elsewhere-score", {"text_1": "hello", "text_2": "there"}),
-    paths.TRANSCRIPTIONS: Asking("elsewhere-hear", {}),
-    paths.TOKENIZE: Asking("never", {"prompt": "hello"}),
-    paths.DETOKENIZE: Asking("never", {"tokens": [1]}),
+    paths.RERANK: Asking("never-score", {"query": "hello", "documents": ["there"]}),
+    paths.SCORE: Asking("never-score", {"text_1": "hello", "text_2": "there"}),
+    paths.TRANSCRIPTIONS: Asking("never-hear", {}),
+    paths.TOKENIZE: Asking("never-tokens", {"prompt": "hello"}),
+    paths.DETOKENIZE: Asking("never-tokens", {"tokens": [1]}),
     paths.RESPONSES: Asking("echo", {"input": "hello"}),
 }
 

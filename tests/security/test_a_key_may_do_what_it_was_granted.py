@@ -26,7 +26,7 @@ def ask(client: httpx.Client, endpoint: str) -> httpx.Response:
     method, _, path = endpoint.partition(" ")
     if path in ASKING and path != paths.TRANSCRIPTIONS:
         return client.post(path, json={"model": ASKING[path].model, **ASKING[path].body})
-    form = {"file": ("a", b"words"), "model": (None, "elsewhere-hear"), "purpose": (None, "user_data")}
+    form = {"file": ("a", b"words"), "model": (None, "never-hear"), "purpose": (None, "user_data")}
     files = form if path in {paths.TRANSCRIPTIONS, "/v1/files"} and method == "POST" else None
     return client.request(method, path.format(**NAMES), files=files)
 

@@ -49,7 +49,10 @@ def test_a_huge_value_is_refused_by_its_field_or_bounded(cluster: Cluster, path:
     cluster.there.bodies.clear()
     for name, value in itertools.product(sorted(listed(LISTS[path])), HUGE):
         answer = holder.ask(path, **{name: value})
-        assert answer.status_code in {200, 400, 404, 503 if ASKING[path].model == "never" else 200}, (name, answer.text)
+        assert answer.status_code in {200, 400, 404, 503 if ASKING[path].model.startswith("never") else 200}, (
+            name,
+            answer.text,
+        )
         assert answer.status_code != 400 or answer.json()["error"]["code"] in REFUSALS, (name, answer.text)
     assert {body["n"] for body in cluster.there.bodies if "n" in body} == set()
     assert all(bound_of(body) <= ASSUMED_TOKENS for body in cluster.there.bodies if path == paths.CHAT)
