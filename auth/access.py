@@ -23,6 +23,7 @@ from typing import Self
 
 from auth.identity import Identity
 from auth.keys import INFERENCE, Key, may_use
+from auth.late_rows import LateRows
 from auth.ledger import Ledger
 from auth.limiter import LeaseSource, Limiter
 from auth.reaper import CountOf, nobody_counts
@@ -66,6 +67,7 @@ class Access:
         identity: Identity | None = None,
         count_of: CountOf = nobody_counts,
         refusals_per_minute: int = 600,
+        late_rows: LateRows | None = None,
     ) -> Self:
         """Open everything.
 
@@ -76,6 +78,7 @@ class Access:
             identity: whose tokens are taken beside our own keys.
             count_of: asks engines for the counts of requests whose gateway replica has died.
             refusals_per_minute: requests of one key that are refused in full.
+            late_rows: where rows of the ledger are kept that the database does not take at the end.
 
         Raises:
             Exception: as ``KeySnapshot.open``; what was opened is closed again.
@@ -83,7 +86,7 @@ class Access:
         async with AsyncExitStack() as parts:
             store = Store(database_url)
             parts.push_async_callback(store.close)
-            ledger = await Ledger.open(store, gateway=replica, count_of=count_of)
+            ledger = await Ledger.open(store, gateway=replica, count_of=count_of, late_rows=late_rows)
             parts.push_async_callback(ledger.close)
             refusals = await Refusals.open(store)
             parts.push_async_callback(refusals.close)
@@ -107,7 +110,7 @@ class Access:
         parts = (self.keys, self.limiter, self.ledger, self.refusals, self.tokens)
         reasons = [part.degraded for part in parts if part is not None and part.degraded is not None]
         if refused := self.ledger.set_aside:
-            reasons.append(f"the database refused {refused} rows of the ledger: they are in its table refused_rows")
+            reasons.append(f"{refused} rows of the ledger were set aside: the database has them in refused_rows")
         return reasons
 
     def identify(self, authorization: str | bytes | None) -> Key:

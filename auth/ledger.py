@@ -5,7 +5,8 @@ What is promised:
 * ``record`` never waits. Rows are written within ``FLUSH_S`` while the database answers, and held back while it
   does not, up to ``MAX_HELD_ROWS``; then new ones are dropped and counted in ``dropped``. A row that the database
   refuses is set aside, and keeps no other waiting.
-* ``close`` writes everything.
+* ``close`` writes everything, or keeps on disk what the database does not take; the next ledger of the same home to
+  open brings it in.
 * A request that is open for longer than ``JOURNAL_S`` is in the journal, with its tokens so far. When the replica
   dies, another one (or the next to start) finds that its heart beats no more and records what was open as ``lost``.
   So a kill costs at most the rows of one second, and the tokens of one second of every stream.
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+from auth.late_rows import LateRows
 from auth.ledger_row import LedgerRow
 from auth.ledger_write import Batch, write
 from auth.open_request import OpenRequest
@@ -49,16 +51,19 @@ class Ledger:
 
     Attributes:
         dropped: rows that were lost because the database was away for too long.
-        set_aside: rows that the database has refused; they are in the table ``refused_rows``.
+        set_aside: rows that the database has refused, or that could not be read; the table ``refused_rows`` has them.
         degraded: why rows are held back; ``None`` while they are written.
     """
 
-    def __init__(self, store: Store, gateway: str, count_of: CountOf = nobody_counts) -> None:
+    def __init__(
+        self, store: Store, gateway: str, count_of: CountOf = nobody_counts, late_rows: LateRows | None = None
+    ) -> None:
         self.dropped = 0
         self.set_aside = 0
         self.degraded: str | None = None
         self._store = store
         self._gateway = gateway
+        self._late_rows = late_rows
         self._rows: deque[LedgerRow] = deque()
         self._open: dict[str, _Open] = {}
         self._reaper = Reaper(store, gateway, count_of)
@@ -68,15 +73,27 @@ class Ledger:
         self._writing: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, store: Store, *, gateway: str, count_of: CountOf = nobody_counts) -> Self:
-        """Begin to write.
+    async def open(
+        cls,
+        store: Store,
+        *,
+        gateway: str,
+        count_of: CountOf = nobody_counts,
+        late_rows: LateRows | None = None,
+    ) -> Self:
+        """Begin to write: first what earlier stops have left, since limits are recovered from the ledger.
 
         Args:
             store: the database.
             gateway: a name that no other replica has or had.
             count_of: asks engines for the counts of requests whose replica has died.
+            late_rows: where rows are kept that the database does not take at the end; without it, they are lost.
         """
-        ledger = cls(store, gateway, count_of)
+        ledger = cls(store, gateway, count_of, late_rows)
+        try:
+            await ledger._take_up_late_rows()
+        except Exception as error:  # as in ``_keep_writing``, which goes on with them
+            ledger._degrade(error)
         ledger._writing = asyncio.create_task(ledger._keep_writing(), name="ledger")
         return ledger
 
@@ -167,11 +184,16 @@ class Ledger:
             try:
                 await self.flush()
                 await self._reaper.look()
+                await self._take_up_late_rows()
             except Exception as error:  # any failure of any driver: rows wait
                 self._degrade(error)
             else:
                 self._recover()
         await self._write_the_rest()
+
+    async def _take_up_late_rows(self) -> None:
+        if self._late_rows:
+            self.set_aside += await self._late_rows.take_up(self._store, self._gateway)
 
     async def _pause(self, seconds: float) -> None:
         if len(self._rows) >= _BATCH_ROWS and not self.degraded:
@@ -189,7 +211,19 @@ class Ledger:
                     await self.flush()
                 await self._reaper.say_goodbye()
         except Exception as error:
-            _log.error("ledger_rows_lost", extra={"rows": len(self._rows), "error": type(error).__name__})
+            self._keep_the_rest(error)
+
+    def _keep_the_rest(self, error: Exception) -> None:
+        kept = 0
+        try:
+            if self._late_rows and self._rows:
+                kept = self._late_rows.keep(self._rows)
+        except OSError as on_disk:
+            error = on_disk
+        _log.warning("ledger_rows_wait_on_disk", extra={"rows": kept, "error": type(error).__name__})
+        if lost := len(self._rows) - kept:
+            _log.error("ledger_rows_lost", extra={"rows": lost, "error": type(error).__name__})
+        self._rows.clear()
 
     def _degrade(self, error: Exception) -> None:
         if self.degraded is None:

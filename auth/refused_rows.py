@@ -4,6 +4,7 @@ Whether a row is refused, or the database is away, no driver's error tells for s
 without any row succeeds and one with this row alone does not, it is the row.
 """
 
+import hashlib
 import json
 import logging
 import time
@@ -16,6 +17,8 @@ from auth.store import Store
 from auth.upsert import merged
 
 _ERROR_LENGTH = 64
+_ID_LENGTH = 32
+_MAX_LINE = 2**16
 _log = logging.getLogger(__name__)
 
 
@@ -46,3 +49,25 @@ async def _set_aside(store: Store, row: LedgerRow, error: Exception) -> None:
     async with store.writing() as connection:
         await connection.execute(merged(connection, RefusedRow), [refused])
     _log.error("ledger_row_refused", extra={"row": row.id, "error": kind})
+
+
+async def set_lines_aside(store: Store, lines: Sequence[bytes]) -> int:
+    """Set aside lines that should have been rows and cannot be read, as they are; return how many.
+
+    Raises:
+        Exception: as the database's driver does, when it does not answer.
+    """
+    refused = [
+        {
+            "id": hashlib.sha256(line).hexdigest()[:_ID_LENGTH],
+            "refused_at": time.time(),
+            "error": "unreadable",
+            "row": line[:_MAX_LINE].decode(errors="backslashreplace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        }
+        for line in lines
+    ]
+    if refused:
+        async with store.writing() as connection:
+            await connection.execute(merged(connection, RefusedRow), refused)
+        _log.error("ledger_lines_unreadable", extra={"lines": len(refused)})
+    return len(refused)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Iterator
 from functools import partial
 
 from auth.access import Access
+from auth.late_rows import LateRows
 from auth.lease_actor import RayLeases
 from auth.store import Store, sqlite_url
 from engines.base import internal_token
@@ -42,6 +43,7 @@ async def open_services(settings: GatewaySettings, replica: str) -> AsyncGenerat
             identity=settings.identity,
             count_of=partial(count_of, replicas),
             refusals_per_minute=settings.bounds.max_refusals_per_minute,
+            late_rows=LateRows(settings.home / "ledger"),
         )
         stack.push_async_callback(access.close)
         models = ModelTable.of(settings)
