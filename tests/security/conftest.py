@@ -24,6 +24,7 @@ from tests.security.table import ASKING
 ASSUMED_TOKENS = 32
 """What is reserved for an answer without a bound, and said to its engine."""
 
+PROVIDERS_KEY = "sk-of-the-server-elsewhere"
 CONFIG = f"""
 models:
   - {{name: echo, engine: echo, price: {{prompt: 1, completion: 1000}}}}
@@ -32,7 +33,7 @@ models:
     engine: echo
     engine_args: {{tokens_per_s: 20, journal: "%(journal)s"}}
     replicas: {{min: 1, max: 1, max_ongoing_requests: 1, max_queued_requests: 64}}
-  - {{name: elsewhere, engine: upstream, engine_args: {{base_url: "%(elsewhere)s"}}}}
+  - {{name: elsewhere, engine: upstream, engine_args: {{base_url: "%(elsewhere)s", api_key_env: PROVIDERS_KEY}}}}
   # No machine has room for these: what they must refuse is refused before an engine is asked.
   - {{name: never-embed, engine: echo, task: embed, resources: {{num_gpus: 512}}}}
   - {{name: never-hear, engine: echo, task: transcribe, resources: {{num_gpus: 512}}}}
@@ -47,6 +48,7 @@ gateway:
   grpc_port: %(grpc_port)d
   bounds: {{assumed_completion_tokens: {ASSUMED_TOKENS}}}
 batches: {{quiet_s: 0}}
+database_url: %(database)s
 identity:
   issuer: {ISSUER}
   audience: {AUDIENCE}
@@ -66,6 +68,7 @@ class Cluster:
         grpc_address: where gRPC clients connect.
         there: the server elsewhere.
         journal: a file with a line for each token of the engines that have a pace: the id of its request.
+        database: the URL of the database.
     """
 
     running: Raygate
@@ -73,6 +76,7 @@ class Cluster:
     grpc_address: str
     there: Elsewhere
     journal: Path
+    database: str
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def key(self, **fields: Any) -> "Holder":
@@ -167,15 +171,18 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with contextlib.ExitStack() as stack:
         there = stack.enter_context(elsewhere())
         journal = folder / "journal"
-        told = {"elsewhere": there.url, "grpc_port": port, "journal": journal}
-        (folder / "security.yaml").write_text(CONFIG % told)
         config, home = folder / "security.yaml", folder / "home"
+        database = f"sqlite:///{home / 'raygate.db'}"
+        config.write_text(
+            CONFIG % {"elsewhere": there.url, "grpc_port": port, "journal": journal, "database": database}
+        )
+        stack.enter_context(pytest.MonkeyPatch.context()).setenv("PROVIDERS_KEY", PROVIDERS_KEY)
         running = stack.enter_context(raygate(config, home, ready=False, wrapper=OPEN))
         _await_models(running)
         made = running.raygate("keys", "create", "root", "--scope", "admin", "--json")
         admin = stack.enter_context(running.client(json.loads(made.stdout)["secret"]))
         assert within(5, lambda: all(admin.get("/admin/v1/keys").is_success for _ in range(6)))
-        yield Cluster(running, admin, f"127.0.0.1:{port}", there, journal)
+        yield Cluster(running, admin, f"127.0.0.1:{port}", there, journal, database)
 
 
 def _await_models(running: Raygate) -> None:

@@ -33,10 +33,12 @@ class Elsewhere:
     Attributes:
         url: up to and with ``/v1``.
         bodies: what came, in JSON.
+        shown: the credentials that came with them.
     """
 
     url: str
     bodies: list[dict[str, Any]] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
 
 
 @contextlib.contextmanager
@@ -47,6 +49,7 @@ def elsewhere() -> Iterator[Elsewhere]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
+            there.shown.append(self.headers["authorization"])
             raw = self.rfile.read(int(self.headers["content-length"]))
             if self.headers["content-type"] == "application/json":
                 there.bodies.append(json.loads(raw))

@@ -26,6 +26,14 @@ def test_each_wrong_key_takes_longer_wherever_it_is_shown(cluster: Cluster, hold
     assert min(taken_s(holder.http, "/v1/models") for _ in range(3)) < 0.05
 
 
+def test_no_header_makes_a_guesser_somebody_else(cluster: Cluster) -> None:
+    with cluster.running.client(WRONG) as guesser:
+        for number in range(GUESSES):
+            guesser.get("/v1/models", headers={"x-forwarded-for": f"198.51.100.{number}"})
+        guesser.headers["x-forwarded-for"] = "203.0.113.9"
+        assert min(taken_s(guesser, "/v1/models") for _ in range(3)) > 0.05
+
+
 def test_what_ended_looks_like_what_never_was(cluster: Cluster) -> None:
     ended, disabled = cluster.key(), cluster.key()
     cluster.admin.post(f"/admin/v1/keys/{ended.key['id']}/revoke").raise_for_status()
