@@ -38,7 +38,9 @@ class _Asked:
         return cls(counter, owner, owner_id, of, per, period, Limit(cast(Of, of), cast(Per, per), 0.0, model))
 
     def used(self, sums: Mapping[str, Any]) -> float:
-        """Return what of a model's sums this limit counts."""
+        """Return what of a model's sums this limit counts; requests that no model has taken were charged nothing."""
+        if not sums["model"]:
+            return 0.0
         if self.of == "tokens":
             return float((sums["prompt_tokens"] or 0) + (sums["completion_tokens"] or 0))
         return float(sums[self.of] or 0)

@@ -56,6 +56,13 @@ async def test_the_ledger_knows_what_was_used(used: Store, limit: Limit, period:
     assert await used_so_far(used, Counter(limit, "key", "key_2", period).id) == 0
 
 
+async def test_a_request_that_no_model_took_is_not_used_after_a_restart_either(used: Store) -> None:
+    refused = LedgerRow("r", "key_1", "default", "model-a", status=429, error_code="rate_limit_exceeded")
+    await write(used, Batch("gateway-1", [refused], [], {}))
+    assert await used_so_far(used, Counter(Limit("requests", "month", 100), "key", "key_1", MONTH).id) == 2
+    assert await used_so_far(used, Counter(Limit("requests", "minute", 100), "key", "key_1", "").id) == 2
+
+
 def demand(used: float, gone: float | None, need: float) -> Demand:
     counter = Counter(Limit("tokens", "month", 100), "key", "key_1", MONTH)
     return Demand(counter.id, 100, used, used, need, 0, 86_400, gone=gone)
