@@ -60,6 +60,23 @@ def test_readyz_tells_strangers_a_word_and_a_key_its_own_models(cluster: Cluster
     assert set(cluster.admin.get("/readyz").json()["models"]) > {"echo", "slow"}
 
 
+def test_whoever_is_refused_leaves_a_count_and_no_rows(cluster: Cluster) -> None:
+    refused = cluster.key(limits=[{"of": "requests", "per": "minute", "amount": 0}])
+    assert {refused.ask(paths.CHAT).status_code for _ in range(200)} == {429}
+
+    def told() -> list[tuple[str, str, int]]:
+        sums = cluster.admin.get("/admin/v1/refusals", params={"key": refused.key["id"]}).json()["data"]
+        return [(each["model"], each["code"], each["refusals"]) for each in sums]
+
+    assert within(5, lambda: told() == [("echo", "rate_limit_exceeded", 200)])
+    assert within(5, lambda: refused.http.get("/v1/usage").json()["data"][0]["errors"] == 200)
+    with contextlib.closing(sqlite3.connect(cluster.running.home / "raygate.db")) as database:
+        (rows,) = database.execute("SELECT count(*) FROM requests WHERE key_id = ?", [refused.key["id"]]).fetchone()
+        (counts,) = database.execute("SELECT count(*) FROM refusals WHERE key_id = ?", [refused.key["id"]]).fetchone()
+    assert rows == 0
+    assert counts <= 4  # two replicas, and a minute that may end meanwhile
+
+
 @pytest.mark.parametrize(
     "headers",
     [
