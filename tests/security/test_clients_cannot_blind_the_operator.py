@@ -13,7 +13,6 @@ from tests.e2e.waiting import within
 from tests.security.conftest import Cluster, Holder
 from tests.security.table import ASKING
 
-REFUSED = 100
 SECRET = "my-password-is-hunter2"
 
 
@@ -36,21 +35,6 @@ def test_each_gateway_replica_is_in_a_scrape_or_told_missing(cluster: Cluster) -
     told = cluster.key(scopes=["metrics"]).http.get("/metrics").raise_for_status().text
     families = {family.name: family.samples for family in text_string_to_metric_families(told)}
     assert [sample.value for sample in families["raygate_up"]] == [1, 1]
-
-
-def test_who_is_not_let_in_leaves_counters_and_no_rows(cluster: Cluster) -> None:
-    project = cluster.project()
-    holder = cluster.key(project=project, limits=[{"of": "requests", "per": "minute", "amount": 1}])
-    answers = [holder.ask(paths.CHAT, max_tokens=1) for _ in range(REFUSED + 1)]
-    assert [answer.status_code for answer in answers] == [200, *[429] * REFUSED]
-
-    def counted() -> int:
-        shown = cluster.admin.get("/admin/v1/refusals", params={"project": project}).raise_for_status().json()
-        return sum(each["refusals"] for each in shown["data"])
-
-    assert within(5, lambda: counted() == REFUSED)
-    with contextlib.closing(sqlite3.connect(cluster.running.home / "raygate.db")) as database:
-        assert database.execute("SELECT count(*) FROM requests WHERE project_id = ?", [project]).fetchone() == (1,)
 
 
 def test_readyz_tells_strangers_a_word_and_a_key_its_own_models(cluster: Cluster) -> None:
