@@ -83,7 +83,7 @@ class Cluster:
         """Make a key that both replicas know."""
         made = self._made("keys", {"name": f"key-{next(self._numbers)}", **fields})
         holder = Holder(self, made, self.running.client(made["secret"], timeout_s=30))
-        assert within(5, lambda: all("models" in holder.http.get("/readyz").json() for _ in range(6)))
+        await_known(self.running, holder.secret)
         return holder
 
     def tokens(self) -> list[str]:
@@ -141,6 +141,16 @@ class Holder:
         return str(made.json()["id"])
 
 
+def await_known(running: Raygate, secret: str) -> None:
+    """Wait until both replicas know a key; each connection goes to the next of them."""
+    shown = {"authorization": f"Bearer {secret}"}
+
+    def is_known() -> bool:
+        return "models" in httpx.get(f"{running.url}/readyz", headers=shown).json()
+
+    assert within(5, lambda: all(is_known() for _ in range(8)))
+
+
 def over_grpc(chat: ChatStub, endpoint: str, holder: Holder, model: str = "echo", **extra: Any) -> list[Any]:
     """Ask over gRPC, with such further fields; return the answer, or its chunks."""
     request = ChatRequest(model=model, messages=[ChatMessage(role="user", content="hello")], max_tokens=1)
@@ -181,7 +191,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         _await_models(running)
         made = running.raygate("keys", "create", "root", "--scope", "admin", "--json")
         admin = stack.enter_context(running.client(json.loads(made.stdout)["secret"]))
-        assert within(5, lambda: all(admin.get("/admin/v1/keys").is_success for _ in range(6)))
+        await_known(running, json.loads(made.stdout)["secret"])
         yield Cluster(running, admin, f"127.0.0.1:{port}", there, journal, database)
 
 

@@ -57,6 +57,7 @@ TABLE: dict[str, tuple[str, ...]] = {
     "POST /admin/v1/keys/{id}/rotate": BODY,
     "POST /admin/v1/keys/{id}/revoke": ("grant",),
     "GET /admin/v1/usage": ("grant",),
+    "GET /admin/v1/refusals": ("grant",),
     "GET /admin/v1/audit": ("grant",),
 }
 """By endpoint, the ways that are tried: each test tries its way at every endpoint that has it here."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from auth import counter
 from auth.access import Access
 from auth.lease_actor import LeaseKeeper
 from auth.ledger_check import sums
@@ -37,6 +38,9 @@ ESTIMATED = Usage(9, 1)
 """What the gateway counts of its own: a word and what a template adds, and the answer's one word."""
 
 LEFT = 499
+
+DENIED_S = 0.01
+"""For so long a limit without room for a request is taken to have none for a smaller one either."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +190,11 @@ async def restarted(house: House, database_url: str, home: Path) -> AsyncGenerat
     await keeper._store.close()
 
 
-async def check(house: House, reference: Reference) -> None:
-    """Hold limits, rows, sums and figures against the reference."""
+async def live(house: House, reference: Reference, draw: random.Random) -> None:
+    """Let requests happen, and hold their statuses, limits, rows, sums and figures against the reference."""
+    for scene_ in [scene(draw) for _ in range(50)]:
+        assert await play(house, scene_) == reference.status(scene_)
+        await asyncio.sleep(DENIED_S)
     rows = await house.rows()
     assert await house.left() == reference.left()
     assert sum(row.cost for row in rows) == BUDGET - reference.money
@@ -204,16 +211,13 @@ async def check(house: House, reference: Reference) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_charges_rows_and_answers_are_what_a_reference_model_says(
-    open_house: Opened, database_url: str, tmp_path: Path, seed: int
+    open_house: Opened, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
+    monkeypatch.setattr(counter, "DENIED_S", DENIED_S)
     draw = random.Random(seed)
     house, reference = await open_house(*LIMITS), Reference()
-    for scene_ in [scene(draw) for _ in range(50)]:
-        assert await play(house, scene_) == reference.status(scene_)
-    await check(house, reference)
+    await live(house, reference, draw)
     async with restarted(house, database_url, tmp_path) as house:
-        for scene_ in [scene(draw) for _ in range(50)]:
-            assert await play(house, scene_) == reference.status(scene_)
-        await check(house, reference)
+        await live(house, reference, draw)
     assert min(reference.left()) >= 0
     assert reference.estimated > 5
