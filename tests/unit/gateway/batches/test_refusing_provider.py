@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
+from auth.key_changes import update_key
 from auth.ledger_row import new_id
 from gateway.batches import pauses
 from gateway.batches.ask import ask
@@ -192,9 +192,13 @@ async def test_the_next_candidate_is_asked_where_a_provider_refuses(
     refusing = provider(status)
     either = AliasEntry(name="either", route=[WeightedModel(model="echo")], fallback=["other"])
     house.services.models.aliases["either"] = either
+    access = house.services.access
+    key = await update_key(access.store, house.key.id, models=["*"])
+    await access.keys.refresh()
     asked = parse_line(orjson.dumps(line("one", model="either")), CHAT, house.services.settings.bounds)
-    answering = asyncio.create_task(ask(house.services, replace(house.key, models=("*",)), asked, "req-1", new_id()))
-    await refusing.has_refused.wait()
+    answering = asyncio.create_task(ask(house.services, key, asked, "req-1", new_id()))
+    async with asyncio.timeout(10):
+        await refusing.has_refused.wait()
     refusing.status = 200
     assert (await answering).status == 200
     assert (refusing.refused, len(house.engine.asked)) == (1, 2)
