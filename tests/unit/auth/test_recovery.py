@@ -132,7 +132,7 @@ async def test_a_thousand_projects_at_once_are_answered_by_one_report(store: Sto
 
 @pytest.mark.parametrize("period", [DAY, MONTH, ""])
 async def test_what_was_asked_of_an_alias_counts_for_the_alias(store: Store, period: str) -> None:
-    row = replace(a_row("model-a", NOW), model_asked="support")
+    row = replace(a_row("model-a", time.time()), model_asked="support")
     await write(store, Batch("gateway-1", [row], [], {}))
     per: Per = "minute" if not period else "day" if period == DAY else "month"
     for pattern, expected in (("support", 15), ("model-a", 15), ("*", 15), ("model-b", 0)):

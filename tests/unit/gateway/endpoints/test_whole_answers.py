@@ -44,7 +44,7 @@ def response_form() -> ResponseForm:
         (MessagesForm(), {"content": [{"type": "text", "text": LETTERS}]}),
         (MessagesForm(), {"content": [{"type": "thinking", "thinking": LETTERS}]}),
         (response_form(), response({"type": "message", "content": [{"type": "output_text", "text": LETTERS}]})),
-        (response_form(), response({"type": "function_call", "name": "f", "arguments": LETTERS})),
+        (response_form(), response({"type": "function_call", "name": LETTERS[:1], "arguments": LETTERS[1:]})),
         (TranscriptionForm(), {"text": LETTERS}),
     ],
     ids=lambda value: type(value).__name__,

@@ -18,7 +18,6 @@ from auth.limits import Limit
 from auth.usage import MAX_COUNT, NOTHING, Usage
 from gateway.app import create_app
 from gateway.config.settings import Bounds
-from gateway.request.plausible import LARGEST_CONTEXT
 from gateway.responses.background import Background
 from gateway.responses.late_ends import LateEnds
 from tests.unit.gateway.request.conftest import ALIASES, MODELS, House, Opened, cancelled
@@ -64,8 +63,8 @@ class Scene:
 
 def report(draw: random.Random, max_tokens: int | None) -> Report:
     """Return a report as servers send them."""
-    used = Usage(draw.randint(0, 9), draw.randint(0, 2 * ASSUMED if max_tokens is None else max_tokens))
-    most = LARGEST_CONTEXT if max_tokens is None else max_tokens
+    most = ASSUMED if max_tokens is None else max_tokens  # limits count tokens, so the engine has been told
+    used = Usage(draw.randint(0, 9), draw.randint(0, most))
     good = [
         Report(used, used),
         Report({"prompt_tokens": 3.0, "completion_tokens": 1.0}, Usage(3, 1)),
@@ -79,7 +78,7 @@ def report(draw: random.Random, max_tokens: int | None) -> Report:
 
 def late(draw: random.Random, max_tokens: int | None) -> dict[str, Usage]:
     """Return what the engines know of a request when its client has left: something, nothing, or what cannot be."""
-    most = LARGEST_CONTEXT if max_tokens is None else max_tokens
+    most = ASSUMED if max_tokens is None else max_tokens
     known = {name: draw.choice([Usage(2, draw.randint(0, 1)), NOTHING, Usage(2, most + 1), None]) for name in PRICES}
     return {name: count for name, count in known.items() if count is not None}
 
