@@ -8,7 +8,7 @@ FIND_PYTHON = for python in python3.11 python3.12 python3 python; do \
 	$$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
 	&& command -v $$python && exit; done
 
-.PHONY: help serve test test-unit test-clients lint bench proto env dev-env clean
+.PHONY: help serve test test-unit test-fast test-clients lint bench proto env dev-env clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -21,10 +21,13 @@ serve: env ## Install what is missing, then serve CONFIG on PORT until Ctrl-C
 
 test: dev-env ## Run every test, unit and end-to-end
 	@$(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
-	@exec $(BIN)/python -m pytest tests/e2e tests/security tests/contract -n 2 --dist loadscope --no-loadscope-reorder
+	@exec $(BIN)/python -m pytest tests/e2e tests/security tests/contract
 
 test-unit: dev-env ## Run the unit tests
 	@exec $(BIN)/python -m pytest tests/unit -n 2 --dist loadfile
+
+test-fast: dev-env ## Run the end-to-end tests with clusters side by side
+	@exec $(BIN)/python -m pytest tests/e2e tests/security tests/contract -n 2 --dist loadscope --no-loadscope-reorder
 
 test-clients: dev-env ## Run the recipes of docs/clients.md, each with its client in an environment of its own
 	@$(MAKE) --no-print-directory -f tests/clients/environments.mk
