@@ -52,7 +52,7 @@ def test_whoever_is_refused_leaves_a_count_and_no_rows(cluster: Cluster) -> None
         sums = cluster.admin.get("/admin/v1/refusals", params={"key": refused.key["id"]}).json()["data"]
         return [(each["model"], each["code"], each["refusals"]) for each in sums]
 
-    assert within(5, lambda: told() == [("echo", "rate_limit_exceeded", 200)]), told()
+    assert within(5, lambda: told() == [(ASKING[paths.CHAT].model, "rate_limit_exceeded", 200)])
     assert within(5, lambda: refused.http.get("/v1/usage").json()["data"][0]["errors"] == 200)
     with contextlib.closing(sqlite3.connect(cluster.running.home / "raygate.db")) as database:
         (rows,) = database.execute("SELECT count(*) FROM requests WHERE key_id = ?", [refused.key["id"]]).fetchone()
