@@ -222,7 +222,8 @@ class Ledger:
                 kept = self._late_rows.keep(self._rows)
         except OSError as on_disk:
             error = on_disk
-        _log.warning("ledger_rows_wait_on_disk", extra={"rows": kept, "error": type(error).__name__})
+        if kept:
+            _log.warning("ledger_rows_wait_on_disk", extra={"rows": kept, "error": type(error).__name__})
         if lost := len(self._rows) - kept:
             _log.error("ledger_rows_lost", extra={"rows": lost, "error": type(error).__name__})
         self._rows.clear()

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
 from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,16 +24,21 @@ _PERIOD_SUMS = ("requests", "prompt_tokens", "completion_tokens", "cost")
 
 async def add_up(connection: AsyncConnection, rows: Iterable[LedgerRow], *, sign: int) -> None:
     """Add rows to their sums, or with ``sign=-1`` take them away."""
-    hours: dict[_Group, list[float]] = defaultdict(lambda: [0.0] * len(_HOUR_SUMS))
-    periods: dict[_Group, list[float]] = defaultdict(lambda: [0.0] * len(_PERIOD_SUMS))
+    alike: dict[tuple[int, str, str, str, str], list[float]] = defaultdict(lambda: [0.0] * len(_HOUR_SUMS))
     for row in rows:
         project, key, model, asked = row.dimensions()
         failed = row.status >= 400 or row.status == 0
-        of_row = (1, failed, row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.cost)
-        _add(hours[row.hour, project, key, model], of_row, sign)
-        for per, owner in product(_PERIODS, (("key", key), ("project", project))):
-            of_period = (1, row.prompt_tokens, row.completion_tokens, row.cost)
-            _add(periods[period_of(per, row.created_at).name, *owner, model, asked], of_period, sign)
+        amounts = (1, failed, row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.cost)
+        _add(alike[row.hour, project, key, model, asked], [sign * amount for amount in amounts])
+    hours: dict[_Group, list[float]] = defaultdict(lambda: [0.0] * len(_HOUR_SUMS))
+    periods: dict[_Group, list[float]] = defaultdict(lambda: [0.0] * len(_PERIOD_SUMS))
+    for (hour, project, key, model, asked), sums in alike.items():
+        _add(hours[hour, project, key, model], sums)
+        requests, _, prompt, _, completion, cost = sums
+        for per in _PERIODS:
+            period = period_of(per, hour * 3600).name
+            for owner in (("key", key), ("project", project)):
+                _add(periods[period, *owner, model, asked], (requests, prompt, completion, cost))
     await _upsert(connection, UsageHourRow, _HOUR, _HOUR_SUMS, hours)
     await _upsert(connection, UsagePeriodRow, _PERIOD, _PERIOD_SUMS, periods)
 
@@ -51,9 +55,9 @@ async def add_refused(connection: AsyncConnection, refused: Mapping[tuple[int, s
     await _upsert(connection, UsageHourRow, _HOUR, _HOUR_SUMS, groups)
 
 
-def _add(sums: list[float], amounts: Sequence[float], sign: int) -> None:
+def _add(sums: list[float], amounts: Sequence[float]) -> None:
     for place, amount in enumerate(amounts):
-        sums[place] += sign * amount
+        sums[place] += amount
 
 
 async def _upsert(

@@ -5,7 +5,8 @@ client has asked for, and no request has more tokens in a choice than the contex
 prompt has no more tokens than its bytes allow: each token stands for at least one, but for what the model's template
 adds, and for normalising, which makes some letters into several before they are cut.
 
-``gateway.bounds.assumed_completion_tokens`` is no bound: an engine that is told of none goes on to its context's end.
+Where no limit counts an answer's tokens, and the client sets no bound, the engine is told of none, and goes on to its
+context's end; elsewhere it was told ``gateway.bounds.assumed_completion_tokens``, as the client's own.
 """
 
 from auth.usage import UNBOUNDED, Usage
