@@ -5,7 +5,6 @@ They hold what the ledger holds, no prompt and no answer, and are readable by th
 
 import json
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO
 from pydantic import TypeAdapter
 
 from auth.ledger_row import LedgerRow, new_id
+from auth.private_file import whole_file
 from auth.refused_rows import set_lines_aside, write_what_fits
 from auth.store import Store
 
@@ -41,20 +41,15 @@ class LateRows:
         Raises:
             OSError: the disk does not take them; then none is kept.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        room = self._max_bytes - sum(path.stat().st_size for path in self._folder.iterdir())
-        aside = self._folder / f"{new_id()}.new"
         kept = 0
-        with open(os.open(aside, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "wb") as file:  # noqa: PTH123
+        with whole_file(self._folder / f"{new_id()}.rows") as file:
+            room = self._max_bytes - sum(path.stat().st_size for path in self._folder.iterdir())
             for line in map(_line, rows):
                 room -= len(line)
                 if room < 0:
                     break
                 file.write(line)
                 kept += 1
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(aside.with_suffix(".rows"))
         return kept
 
     async def take_up(self, store: Store, gateway: str) -> int:

@@ -4,12 +4,12 @@ They are as many as may run at most: while the database is away, no other begins
 """
 
 import contextlib
-import os
 from pathlib import Path
 
 import orjson
 import structlog
 
+from auth.private_file import whole_file
 from auth.store import Store
 from objects.response_runs import end_late
 from objects.responses import Json
@@ -26,14 +26,9 @@ class LateEnds:
 
     def keep(self, response_id: str, body: Json) -> None:
         """Keep a response's last state. Logs, and never raises, where the disk does not take it."""
-        aside = self._folder / f"{response_id}.new"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(os.open(aside, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
+            with whole_file(self._folder / f"{response_id}.json") as file:
                 file.write(orjson.dumps(body))
-                file.flush()
-                os.fsync(file.fileno())
-            aside.rename(aside.with_suffix(".json"))
         except OSError as error:
             log.exception("response lost", response=response_id, error=type(error).__name__)
 

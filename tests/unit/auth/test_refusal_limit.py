@@ -1,13 +1,7 @@
 import pytest
 
 from auth.refusal_limit import MAX_KEYS, RefusalLimit
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.clock import Clock
 
 
 @pytest.fixture

@@ -15,17 +15,11 @@ from auth.refusals import Refusal, Refusals
 from auth.store import Store, sqlite_url
 from auth.usage_report import usage
 from tests.unit.auth.test_snapshot import eventually
+from tests.unit.clock import Clock
 
 HOUR_S = 3600
 LIMITED = Refusal("key_1", "default", "m", 429, "rate_limit_exceeded")
 WRONG = Refusal("key_1", "default", "unknown", 404, "model_not_found")
-
-
-class Clock:
-    now = 1_000 * HOUR_S
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -3,13 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from auth.slowdown import FREE_FAILURES, HALF_LIFE_S, MAX_ADDRESSES, MAX_DELAY_S, Slowdown
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.unit.clock import Clock
 
 
 @pytest.fixture

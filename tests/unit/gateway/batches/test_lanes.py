@@ -9,17 +9,9 @@ from engines.base import Load
 from gateway.batches.idleness import Lane, MadeWay
 from gateway.config.settings import BatchSettings
 from gateway.request.traffic import Traffic
+from tests.unit.clock import Clock
 
 SETTINGS = BatchSettings(quiet_s=30, concurrency=4, busy_share=0.25, busy_requests=3)
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Scene:

@@ -20,6 +20,7 @@ from gateway.batches.runner import batches_run
 from gateway.config.settings import AliasEntry, WeightedModel
 from gateway.routes.batches import BatchObject
 from objects.batches import Batch, Mistake
+from tests.unit.clock import Clock
 from tests.unit.gateway.batches.conftest import CHAT, House, line
 
 
@@ -143,15 +144,6 @@ async def test_a_batch_waits_as_long_as_a_provider_says(
         done = await house.until(batch, "completed")
     assert (done.completed, done.failed, refusing.refused) == (1, 0, 1)
     assert clock() - told_at >= 1.5
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
