@@ -27,7 +27,7 @@ from auth.late_rows import LateRows
 from auth.ledger import Ledger
 from auth.limiter import LeaseSource, Limiter
 from auth.reaper import CountOf, nobody_counts
-from auth.refusal_limit import RefusalLimit
+from auth.refusal_limit import PER_MINUTE, RefusalLimit
 from auth.refusals import Refusals
 from auth.reservation import Reservation
 from auth.slowdown import Slowdown
@@ -66,7 +66,7 @@ class Access:
         replica: str,
         identity: Identity | None = None,
         count_of: CountOf = nobody_counts,
-        refusals_per_minute: int = 600,
+        refusals_per_minute: int = PER_MINUTE,
         late_rows: LateRows | None = None,
     ) -> Self:
         """Open everything.

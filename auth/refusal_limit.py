@@ -8,6 +8,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+PER_MINUTE = 600
+"""Of one key, unless an operator says otherwise."""
+
 MAX_KEYS = 10_000
 """Those that were refused longest ago are forgotten first."""
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from auth.identity import Identity
+from auth.refusal_limit import PER_MINUTE
 from auth.usage import FREE, Price
 from engines.base import Task, application_name, default_home
 
@@ -92,7 +93,7 @@ class Bounds(_Frozen):
     max_tools: int = Field(default=128, ge=1)
     max_schema_bytes: int = Field(default=64 * 2**10, ge=256)
     assumed_completion_tokens: int = Field(default=1024, ge=1)
-    max_refusals_per_minute: int = Field(default=600, ge=1)
+    max_refusals_per_minute: int = Field(default=PER_MINUTE, ge=1)
     body_timeout_s: float = Field(default=60, gt=0)
     queue_timeout_s: float = Field(default=30, gt=0)
     request_timeout_s: float = Field(default=600, gt=0)
