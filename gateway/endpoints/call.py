@@ -1,12 +1,13 @@
 """A request to a model, parsed: what is asked, of which model, in what form."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol, Self
 
 import orjson
 
-from auth.usage import Usage
+from auth.usage import Usage, roughly
 from gateway.answers.relay import Stream
 
 
@@ -37,13 +38,18 @@ class Whole:
         body: as the client gets it.
         usage: the engine's count; ``None`` when it has none that can be believed.
         finish_reason: of the last choice.
-        tokens: about how many completion tokens it has by its texts, for want of the engine's count.
+        said: its texts, which are looked at only for want of the engine's count.
     """
 
     body: dict[str, Any]
     usage: Usage | None
     finish_reason: str | None = None
-    tokens: int = 0
+    said: Iterable[str] = ()
+
+    @cached_property
+    def tokens(self) -> int:
+        """About how many completion tokens it has."""
+        return roughly(self.said)
 
 
 class Form(Protocol):

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field
 
-from auth.usage import roughly
 from gateway import paths
 from gateway.answers import mend
 from gateway.answers.choices import ChatStream
@@ -78,7 +77,7 @@ class ChatForm:
     def whole(self, answer: dict[str, Any]) -> Whole:
         """Read an answer that came whole."""
         choices = answer.get("choices") or [{}]
-        said = roughly(text for choice in choices for text in _texts(choice.get("message") or {}))
+        said = (text for choice in choices for text in _texts(choice.get("message") or {}))
         return Whole(mend.completion(answer), usage_of(answer), choices[-1].get("finish_reason"), said)
 
     def stream(self, call: Call) -> ChatStream:

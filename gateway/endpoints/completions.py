@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from auth.usage import roughly
 from gateway import paths
 from gateway.answers import mend
 from gateway.answers.choices import ChoicesStream
@@ -41,7 +40,7 @@ class CompletionForm:
     def whole(self, answer: dict[str, Any]) -> Whole:
         """Read an answer that came whole."""
         choices = answer.get("choices") or [{}]
-        said = roughly(text for choice in choices for text in texts_of(choice.get("text")))
+        said = (text for choice in choices for text in texts_of(choice.get("text")))
         return Whole(mend.completion(answer), usage_of(answer), choices[-1].get("finish_reason"), said)
 
     def stream(self, call: Call) -> ChoicesStream:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field
 
-from auth.usage import NOTHING, roughly
+from auth.usage import NOTHING
 from gateway import paths
 from gateway.answers.messages import MessageStream, usage_of_message
 from gateway.config.settings import Bounds
@@ -79,8 +79,9 @@ class MessagesForm:
         counted = usage_of_message(answer.get("usage"))
         # Anthropic's own answers have the field whether or not a sequence stopped them.
         body = {"stop_sequence": None, **answer}
-        said = roughly(texts_of(answer.get("content")))
-        return Whole(body, counted if counted != NOTHING else None, answer.get("stop_reason"), said)
+        return Whole(
+            body, counted if counted != NOTHING else None, answer.get("stop_reason"), texts_of(answer.get("content"))
+        )
 
     def stream(self, call: Call) -> MessageStream:
         """Return the reader of a streamed answer."""

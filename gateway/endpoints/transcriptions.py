@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import UploadFile
 from pydantic import Field
 
-from auth.usage import NOTHING, roughly
+from auth.usage import NOTHING
 from gateway import paths
 from gateway.answers import mend
 from gateway.answers.choices import ChoicesStream
@@ -57,7 +57,7 @@ class TranscriptionForm:
         is_duration = isinstance(counted, dict) and counted.get("type") == "duration"
         if is_duration:
             return Whole(mend.told(answer), NOTHING)
-        return Whole(mend.told(answer), usage_of(answer), tokens=roughly(texts_of(answer.get("text"))))
+        return Whole(mend.told(answer), usage_of(answer), said=texts_of(answer.get("text")))
 
     def stream(self, call: Call) -> ChoicesStream:
         """Return the reader of a streamed answer."""

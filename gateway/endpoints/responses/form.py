@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from auth.usage import Usage, roughly
+from auth.usage import Usage
 from gateway.answers.form import named, parsed
 from gateway.answers.relay import Stream, cached_in
 from gateway.endpoints.call import Call, Whole, said_by
@@ -39,7 +39,7 @@ class ResponseForm:
         body = self.turn.told(answer)
         if body["status"] == "failed":
             self.turn.failed(errors.engine_lost())
-        said = roughly(text for item in body["output"] for text in said_by(item))
+        said = (text for item in body["output"] for text in said_by(item))
         return Whole(self.turn.body, usage_of_response(body), _finish_reason(body), said)
 
     def stream(self, call: Call) -> "ResponseStream":
