@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from gateway.config.settings import Bounds
@@ -10,13 +10,19 @@ from gateway.config.settings import Bounds
 _DRAIN_S = 1
 """How long a replica that goes away still takes requests: HAProxy and the gateways learn of it within a second."""
 
-_NOT_BELOW = frozenset({"RAY_ADDRESS", "RAYGATE_API_KEY", "RAYGATE_DATABASE_URL"})
-"""A cluster that the operator's shell points to is none of ours, and no process below has use for these secrets: the
-gateways alone read the database's URL, from a file."""
+_SECRETS = frozenset({"RAYGATE_API_KEY", "RAYGATE_DATABASE_URL"})
+"""No process below has use for these: the gateways alone read the database's URL, from a file."""
 
 
 def cluster_environment(
-    inherited: Mapping[str, str], *, home: Path, run: Path, ports: Mapping[str, str], bounds: Bounds, offline: bool
+    inherited: Mapping[str, str],
+    *,
+    home: Path,
+    run: Path,
+    ports: Mapping[str, str],
+    bounds: Bounds,
+    offline: bool,
+    providers_keys: Collection[str] = (),
 ) -> dict[str, str]:
     """Return the environment of the process that runs Ray, and so of everything below it.
 
@@ -27,6 +33,7 @@ def cluster_environment(
         ports: this run's own, by the variables that tell Ray Serve of them.
         bounds: on requests: how large they are, and how long they may take.
         offline: no model comes from the hub, so nobody needs to ask it.
+        providers_keys: variables in which engines look for the keys of other servers.
     """
     defaults = {
         **_unless_given(ports, inherited),
@@ -71,7 +78,9 @@ def cluster_environment(
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
     }
-    return {**defaults, **{name: value for name, value in inherited.items() if name not in _NOT_BELOW}, **fixed}
+    # A cluster that the operator's shell points to is none of ours.
+    withheld = {"RAY_ADDRESS", *_SECRETS} - set(providers_keys)
+    return {**defaults, **{name: value for name, value in inherited.items() if name not in withheld}, **fixed}
 
 
 def _unless_given(ports: Mapping[str, str], inherited: Mapping[str, str]) -> dict[str, str]:

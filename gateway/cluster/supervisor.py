@@ -27,7 +27,7 @@ from gateway.cluster import haproxy, ports
 from gateway.cluster.environment import cluster_environment
 from gateway.cluster.error_pages import write_error_pages
 from gateway.cluster.processes import adopt_orphans, descendants, end_descendants
-from gateway.config.compile import serve_config, to_yaml
+from gateway.config.compile import providers_keys, serve_config, to_yaml
 from gateway.config.schema import EMBEDDED, Config
 
 STOP_S = 8.0
@@ -103,6 +103,7 @@ class Cluster:
             ports=self._ports.settings,
             bounds=bounds,
             offline=_is_offline(self._config),
+            providers_keys=providers_keys(self._config.models),
         )
         if url := self._config.database_url or os.environ.get("RAYGATE_DATABASE_URL"):
             environment["RAYGATE_DATABASE_URL_FILE"] = str(self._secret("database_url", url))

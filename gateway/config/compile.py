@@ -114,8 +114,13 @@ def _model(model: ModelConfig, config: Config) -> dict[str, Any]:
 
 def _without_keys_of(models: Iterable[ModelConfig], own: str | None = None) -> dict[str, Any]:
     """Keep the keys of some models' providers out of an application's processes, which inherit Ray's environment."""
-    keys = {name for model in models if (name := _api_key_env(model)) and name != own}
+    keys = providers_keys(models) - {own}
     return {"runtime_env": {"env_vars": dict.fromkeys(sorted(keys), "")}} if keys else {}
+
+
+def providers_keys(models: Iterable[ModelConfig]) -> set[str]:
+    """Return the environment variables in which models' engines look for the keys of other servers."""
+    return {name for model in models if (name := _api_key_env(model))}
 
 
 def _api_key_env(model: ModelConfig) -> str | None:

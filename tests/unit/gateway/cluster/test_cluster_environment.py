@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from pathlib import Path
 
 from gateway.cluster.environment import cluster_environment
@@ -9,9 +10,17 @@ STATS = "RAY_SERVE_HAPROXY_STATS_PORT"
 PORTS = {STATS: "23002", LOWEST: "23005", HIGHEST: "25999"}
 
 
-def environment(inherited: dict[str, str] | None = None, *, offline: bool = True) -> dict[str, str]:
+def environment(
+    inherited: dict[str, str] | None = None, *, offline: bool = True, providers_keys: Collection[str] = ()
+) -> dict[str, str]:
     return cluster_environment(
-        inherited or {}, home=Path("/home/raygate"), run=RUN, ports=PORTS, bounds=Bounds(), offline=offline
+        inherited or {},
+        home=Path("/home/raygate"),
+        run=RUN,
+        ports=PORTS,
+        bounds=Bounds(),
+        offline=offline,
+        providers_keys=providers_keys,
     )
 
 
@@ -65,6 +74,10 @@ def test_each_run_has_a_token_of_its_own_for_rays_ports() -> None:
 def test_secrets_that_no_process_below_needs_are_not_handed_on() -> None:
     told = environment({"RAYGATE_API_KEY": "sk-1", "RAYGATE_DATABASE_URL": "postgresql://user:secret@db/raygate"})
     assert not {"RAYGATE_API_KEY", "RAYGATE_DATABASE_URL"} & told.keys()
+
+
+def test_a_secret_that_a_model_names_as_its_providers_key_is_handed_on() -> None:
+    assert environment({"RAYGATE_API_KEY": "sk-1"}, providers_keys={"RAYGATE_API_KEY"})["RAYGATE_API_KEY"] == "sk-1"
 
 
 def test_uvicorn_takes_nobodys_word_for_a_clients_address() -> None:
